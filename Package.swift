@@ -1,0 +1,56 @@
+// swift-tools-version: 6.2
+// SPDX-License-Identifier: Apache-2.0
+import PackageDescription
+
+/// The house's language mode: what each Swift target of ours is compiled with.
+let house: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .enableExperimentalFeature("Lifetimes"),
+    .treatAllWarnings(as: .error),
+]
+
+let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let arguments: Target.Dependency = .product(
+    name: "ArgumentParser",
+    package: "swift-argument-parser"
+)
+
+let package = Package(
+    name: "noria",
+    products: [
+        .library(name: "Noria", targets: ["Noria"]),
+        .executable(name: "noria", targets: ["NoriaCommand"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    ],
+    targets: [
+        .target(name: "CNoria"),
+        .target(
+            name: "NoriaSystem",
+            dependencies: ["CNoria", system],
+            swiftSettings: house
+        ),
+        .target(
+            name: "NoriaEngine",
+            dependencies: ["NoriaSystem", system],
+            swiftSettings: house
+        ),
+        .target(
+            name: "Noria",
+            dependencies: ["NoriaEngine", "NoriaSystem", "CNoria", system, logging],
+            swiftSettings: house
+        ),
+        .executableTarget(
+            name: "NoriaCommand",
+            dependencies: ["Noria", "NoriaSystem", arguments],
+            swiftSettings: house
+        ),
+    ]
+)

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+// What Swift cannot say: one header a subject, no logic in any of them.
+#ifndef CNORIA_H
+#define CNORIA_H
+
+#include "noria_executors.h"
+#include "noria_signals.h"
+#include "noria_system.h"
+#include "noria_thread.h"
+
+#endif

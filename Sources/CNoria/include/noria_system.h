@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// System calls in the kernel's own manner: the result, or the error's number made negative.
+//
+// They are inline so that Swift's optimiser sees through them, and return the error because
+// reading `errno` from Swift costs a call.
+#ifndef NORIA_SYSTEM_H
+#define NORIA_SYSTEM_H
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/// Monotonic nanoseconds: CLOCK_MONOTONIC, the clock of Swift's `SuspendingClock`.
+static inline uint64_t noria_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static inline long noria_result(long result) { return result < 0 ? -(long)errno : result; }
+
+static inline long noria_recv(int fd, void *bytes, size_t count, int flags) {
+    return noria_result(recv(fd, bytes, count, flags));
+}
+
+/// Sends without ever raising SIGPIPE.
+static inline long noria_send(int fd, const void *bytes, size_t count) {
+    return noria_result(send(fd, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
+/// A non-blocking, close-on-exec connection from a listener's queue.
+long noria_accept(int fd);
+
+static inline long noria_connect(int fd, const void *address, uint32_t byteCount) {
+    return noria_result(connect(fd, (const struct sockaddr *)address, byteCount));
+}
+
+/// The bytes that wait in the socket's receive queue, or a negative error.
+static inline long noria_readable_byte_count(int fd) {
+    int count = 0;
+    long result = noria_result(ioctl(fd, FIONREAD, &count));
+    return result < 0 ? result : count;
+}
+
+/// The error that waits in the socket, as a positive number, taken by asking.
+static inline int noria_take_socket_error(int fd) {
+    int error = 0;
+    socklen_t size = sizeof error;
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 ? errno : error;
+}
+
+/// Waits for `nanoseconds` (negative: without end), with whole milliseconds where the kernel is
+/// older than 5.11 or the process runs under valgrind; rounded up, so never early.
+long noria_epoll_wait(int fd, struct epoll_event *events, int limit, int64_t nanoseconds);
+long noria_poll(struct pollfd *descriptors, unsigned long count, int64_t nanoseconds);
+
+/// The number of this thread, as in /proc.
+int noria_thread_id(void);
+/// The symbolic name of an error, `ECONNREFUSED`, or null.
+const char *noria_error_name(int error);
+
+/// Runs the signal handlers that the thread sanitizer holds back until the next call that it
+/// intercepts: a raw wait that ended with EINTR is none. Nothing in other builds.
+void noria_deliver_deferred_signals(void);
+
+/// Drops every new SYN that reaches this listener, lets the last ACK of a handshake through.
+static inline long noria_refuse_new_connections(int fd) {
+    // The filter sees the TCP header. Byte 13 holds the flags; SYN without ACK is 0x02 of 0x12.
+    struct sock_filter program[] = {
+        {BPF_LD | BPF_B | BPF_ABS, 0, 0, 13},
+        {BPF_ALU | BPF_AND | BPF_K, 0, 0, 0x12},
+        {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0x02},
+        {BPF_RET | BPF_K, 0, 0, 0},
+        {BPF_RET | BPF_K, 0, 0, 0xffffffff},
+    };
+    struct sock_fprog filter = {sizeof program / sizeof program[0], program};
+    return noria_result(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter));
+}
+
+#endif

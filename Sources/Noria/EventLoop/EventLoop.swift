@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import NoriaEngine
+internal import NoriaSystem
+internal import Synchronization
+internal import SystemPackage
+
+/// One thread that turns: it runs jobs, fires timers and talks with the kernel.
+///
+/// Tasks, actors and `Task.sleep` run on it, with no thread in between. A loop is never freed:
+/// an executor is referenced without being owned, so a task may name it at any time. Between two
+/// runs its jobs wait in `inbox`, and the next run turns them first.
+public final class EventLoop: Sendable, CustomStringConvertible {
+    /// The loop's place in its group; 0 is the main thread's.
+    public let index: Int
+
+    // Any thread.
+    private let inbox = JobInbox()
+    private let wakeup: Wakeup
+    let serial: LoopSerialExecutor
+    let tasks: LoopTaskExecutor
+
+    // Loop thread only.
+    private let state: LoopState
+
+    init(index: Int) throws(Errno) {
+        self.index = index
+        wakeup = try Wakeup()
+        state = LoopState()
+        serial = LoopSerialExecutor()
+        tasks = LoopTaskExecutor()
+        serial.adopt(self)
+        tasks.adopt(self)
+        // Immortal: see above.
+        _ = Unmanaged.passRetained(self)
+    }
+
+    /// The loop that runs this code, or nil on any other thread.
+    ///
+    /// Any thread.
+    public static var current: EventLoop? {
+        guard let pointer = CurrentLoop.pointer else { return nil }
+        // SAFETY: only `run` sets it, to a loop, and loops are immortal.
+        return Unmanaged<EventLoop>.fromOpaque(pointer).takeUnretainedValue()
+    }
+
+    /// Whether the calling thread is this loop's.
+    ///
+    /// Any thread.
+    public var isCurrent: Bool { CurrentLoop.pointer == address }
+
+    private var address: UnsafeMutableRawPointer { Unmanaged.passUnretained(self).toOpaque() }
+
+    /// The executor of actors that live on this loop.
+    ///
+    /// Any thread.
+    public var unownedExecutor: UnownedSerialExecutor { serial.asUnownedSerialExecutor() }
+    /// The same, for interfaces that take an executor.
+    ///
+    /// Any thread.
+    public var serialExecutor: any SerialExecutor { serial }
+    /// Keeps a whole task on this loop: `Task(executorPreference:)`.
+    ///
+    /// Any thread.
+    public var taskExecutor: any TaskExecutor { tasks }
+
+    /// The loop's name in logs: `loop 0`.
+    public var description: String { "loop \(index)" }
+
+    // MARK: Jobs
+
+    /// Takes a job.
+    ///
+    /// Any thread.
+    func enqueue(_ job: UnownedJob, as role: JobRole) {
+        let job = QueuedJob(job)
+        if isCurrent {
+            state.append(job, as: role)
+        } else {
+            job.role = role
+            push(job)
+        }
+    }
+
+    /// Has the loop run `body`, after what was queued before.
+    ///
+    /// Any thread.
+    func post(_ body: @escaping @Sendable () -> Void) { push(QueuedJob(posting: body)) }
+
+    /// Runs `body` here and now on the loop's thread, else posts it.
+    ///
+    /// Any thread.
+    func perform(_ body: @escaping @Sendable () -> Void) {
+        if isCurrent { body() } else { post(body) }
+    }
+
+    private func push(_ job: QueuedJob) {
+        inbox.push(job)
+        // On the loop itself nothing needs rousing: the next turn takes the inbox.
+        if !wakeup.rouse() { forwardStrandedJobs() }
+    }
+
+    /// Gives to the platform what nobody here will run any more; the rest waits for the next run.
+    ///
+    /// A producer that finds the latch at `stopped` does the same as the loop does at its end, so
+    /// a job that was pushed while the loop ended is seen by one of the two.
+    private func forwardStrandedJobs() {
+        guard !isCurrent else { return }
+        _ = inbox.takeAll { job in
+            if job.role == .generic {
+                ExecutorInstallation.platform.enqueue(job.job)
+            } else {
+                inbox.push(job)
+            }
+        }
+    }
+
+    // MARK: Turning
+
+    /// The engine of the present run.
+    ///
+    /// Loop thread only.
+    var engine: Engine { state.engine }
+    var timers: LoopTimers { state.timers }
+
+    /// Has a stream's writes sent when this turn's jobs have run.
+    ///
+    /// Loop thread only.
+    func flushAtTurnEnd(_ channel: StreamChannel) { state.flushAtTurnEnd(channel) }
+
+    /// What the loop does when its eventfd was written: the signals' way in.
+    ///
+    /// Loop thread only.
+    func onRouse(_ action: (() -> Void)?) { state.onRouse = action }
+
+    /// Turns on the calling thread, which is this loop's from `begin` to `end`, until `finish`.
+    func run(_ budget: TurnBudget) {
+        while !state.isEnding { turn(budget) }
+        // What a job of the last turn queued is still run: an end never cuts a batch short.
+        runJobs(budget)
+    }
+
+    /// Ends `run` with the present turn.
+    ///
+    /// Loop thread only.
+    func finish() { state.isEnding = true }
+
+    func begin(engine: Engine) {
+        state.engine = engine
+        state.isEnding = false
+        CurrentLoop.pointer = address
+        wakeup.didWake()
+        takeInbox()
+    }
+
+    /// Ends the run.
+    ///
+    /// What is queued stays for the next.
+    func end() {
+        state.queue.drain { inbox.push($0) }
+        CurrentLoop.pointer = nil
+        wakeup.stop()
+        forwardStrandedJobs()
+    }
+
+    var wakeupDescriptor: Int32 { wakeup.descriptor }
+    var wakeupCount: UInt64 { wakeup.writeCount }
+
+    /// One turn: due timers, jobs within the budget, one look at the kernel, its completions.
+    func turn(_ budget: TurnBudget) {
+        let state = state
+        takeInbox()
+        fireTimers(now: state.now)
+        runJobs(budget)
+        state.flush()
+        let wait = willSleep()
+        if engine.look(nanoseconds: wait, limit: budget.completionsPerTurn) { state.wasRoused() }
+        wakeup.didWake()
+        state.now = MonotonicClock.now
+        engine.deliver(limit: budget.completionsPerTurn)
+        state.turnCount &+= 1
+    }
+
+    private func takeInbox() {
+        state.remoteJobCount &+= UInt64(inbox.takeAll { state.queue.append($0) })
+    }
+
+    /// How long the kernel may keep us, in nanoseconds, having announced it: see `Wakeup`.
+    private func willSleep() -> Int64 {
+        guard state.queue.isEmpty, !state.isEnding else { return 0 }
+        wakeup.willSleep()
+        guard inbox.isEmpty else { return 0 }
+        guard let deadline = state.timers.nextDeadline() else { return -1 }
+        state.now = MonotonicClock.now
+        return deadline <= state.now ? 0 : Int64(clamping: deadline - state.now)
+    }
+
+    private func fireTimers(now: UInt64) {
+        while let (owner, context) = state.timers.popDue(now: now) { owner.timerFired(context) }
+    }
+
+    /// Runs jobs, those queued meanwhile included, until none is left or the budget is spent.
+    private func runJobs(_ budget: TurnBudget) {
+        let state = state
+        let end = state.now &+ budget.nanosecondsPerTurn
+        var left = budget.jobsPerTurn
+        while let job = state.queue.popFirst() {
+            run(job)
+            left &-= 1
+            guard left > 0 else { break }
+            if left & 15 == 0 {
+                state.now = MonotonicClock.now
+                guard state.now < end else { break }
+            }
+        }
+        state.jobCount &+= UInt64(budget.jobsPerTurn &- left)
+    }
+
+    private func run(_ job: QueuedJob) {
+        let role = job.role
+        state.role = role
+        switch role {
+        case .serial: job.job.runSynchronously(on: serial.asUnownedSerialExecutor())
+        case .generic: job.job.runSynchronously(on: .generic)
+        case .posted: job.runPosted()
+        }
+        state.role = .generic
+    }
+
+    // MARK: Parking
+
+    /// The role of the job that runs now: what a park remembers and gives back to `resume`.
+    var currentRole: JobRole { state.role }
+
+    /// Resumes a continuation so that the awaiting code runs as what it was.
+    ///
+    /// Loop thread only.
+    ///
+    /// A continuation resumes on the generic executor, and code of an actor on this loop would
+    /// then have to hop: a second enqueue. The hint makes it one. It is sound because a switch
+    /// between serial and generic always goes through our queue, so that the role at the park
+    /// was the executor in force.
+    func resume<Value>(
+        _ continuation: UnsafeContinuation<Value, Never>,
+        returning value: sending Value,
+        as role: JobRole
+    ) {
+        state.roleHint = role
+        continuation.resume(returning: value)
+        state.roleHint = nil
+    }
+}
+
+/// How much one turn may do.
+///
+/// DESIGN §3.
+struct TurnBudget: Sendable {
+    var jobsPerTurn = 61
+    var nanosecondsPerTurn: UInt64 = 1_000_000
+    var completionsPerTurn = 256
+}

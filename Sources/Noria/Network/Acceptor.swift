@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import Logging
+internal import NoriaEngine
+internal import NoriaSystem
+internal import SystemPackage
+
+/// A listening socket on its loop, and the connections that came from it.
+///
+/// Stopping goes through three states. A listener that is closed resets the connections that it
+/// has not accepted yet, and drained "until EAGAIN" under load never ends. So: `refusing` drops
+/// new SYNs by a socket filter while handshakes under way complete, for 5 ms; `emptying` accepts
+/// what is queued, in bounded number; then it is closed, and nobody was reset.
+///
+/// SAFETY (`@unchecked Sendable`): all but the constants belongs to the loop's thread.
+final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
+    let loop: EventLoop
+    let localAddress: SocketAddress
+    private let runtime: Runtime
+    private let options: SocketOptions
+    private let limits: StreamLimits
+    private let fd: Int32
+
+    private enum State { case accepting, refusing, emptying, closed }
+
+    private var state = State.accepting
+    private var waiting: Parked<Int32>?
+    private var acceptToken: Token?
+    private var isBackingOff = false
+    private var lastReport: UInt64 = 0
+    private var channels: [UInt64: StreamChannel] = [:]
+    private var isServing = false
+    private var drainWaiters: [Parked<Void>] = []
+    private var isDraining = false
+
+    /// The time that a handshake on this machine or its network segment needs.
+    ///
+    /// DESIGN §6.
+    private static let handshakeNanoseconds: UInt64 = 5_000_000
+    /// How long accepting rests when no descriptor is left.
+    private static let backOffNanoseconds: UInt64 = 100_000_000
+    /// One report of exhausted descriptors in this time.
+    private static let reportNanoseconds: UInt64 = 5_000_000_000
+
+    init(
+        _ address: SocketAddress,
+        on loop: EventLoop,
+        runtime: Runtime,
+        options: SocketOptions,
+        limits: StreamLimits
+    ) throws(NetworkError) {
+        self.loop = loop
+        self.runtime = runtime
+        self.options = options
+        self.limits = limits
+        do throws(Errno) {
+            fd = try Self.listen(on: address, options)
+            localAddress = SocketAddress(try Socket.localAddress(of: fd))
+            try loop.engine.backend.register(fd)
+        } catch {
+            throw NetworkError(
+                error,
+                "listen on",
+                address: address,
+                advice: error == .permissionDenied
+                    ? "ports below 1024 need CAP_NET_BIND_SERVICE" : nil
+            )
+        }
+    }
+
+    private static func listen(
+        on address: SocketAddress,
+        _ options: SocketOptions
+    ) throws(Errno) -> Int32 {
+        let fd = try Socket.stream(isIPv6: address.storage.isIPv6)
+        do throws(Errno) {
+            if options.reusesAddress { try Socket.set(.reuseAddress, to: 1, on: fd) }
+            if address.storage.isIPv6 {
+                try Socket.set(.ipv6Only, to: options.isIPv6Only ? 1 : 0, on: fd)
+            }
+            try options.applyBuffers(to: fd)
+            try Socket.bind(fd, to: address.storage)
+            try Socket.listen(fd, backlog: options.backlog)
+            return fd
+        } catch {
+            Descriptor.close(fd)
+            throw error
+        }
+    }
+
+    // MARK: Accepting
+
+    /// The next connection, or nil when there will be none.
+    func accept() async throws -> StreamChannel? {
+        isServing = true
+        while true {
+            if Task.isCancelled {
+                close()
+                throw CancellationError()
+            }
+            let result = state == .closed ? -Errno.canceled.rawValue : await nextDescriptor()
+            guard result < 0 else {
+                if let channel = adopt(result) { return channel }
+                continue
+            }
+            let error = Errno(negated: result)
+            switch error {
+            case .canceled where state == .closed: return nil
+            case .canceled, .connectionAbort, .interrupted: continue
+            case .resourceTemporarilyUnavailable where state == .emptying:
+                close()
+                return nil
+            case .tooManyOpenFiles, .tooManyOpenFilesInSystem, .noBufferSpace, .noMemory:
+                await backOff(error)
+            default: throw NetworkError(error, "accept on", address: localAddress)
+            }
+        }
+    }
+
+    private func nextDescriptor() async -> Int32 {
+        // The queue is emptied by asking, not by waiting for what will not come.
+        if state == .emptying { return Int32(truncatingIfNeeded: Socket.accept(fd)) }
+        switch loop.engine.submit(.accept(fd), owner: self) {
+        case .done(let completion): return completion.result
+        case .pending(let token):
+            acceptToken = token
+            return await withTaskCancellationHandler {
+                await withUnsafeContinuation { waiting = Parked($0, as: loop.currentRole) }
+            } onCancel: {
+                loop.post { self.interrupt() }
+            }
+        }
+    }
+
+    private func interrupt() {
+        if let acceptToken { loop.engine.cancel(acceptToken) }
+        if isBackingOff, let waiting = waiting.take() {
+            waiting.resume(returning: -Errno.canceled.rawValue, on: loop)
+        }
+    }
+
+    func complete(_ completion: Completion, kind: Submission.Kind) {
+        acceptToken = nil
+        guard let parked = waiting.take() else { preconditionFailure("an accept has a waiter") }
+        parked.resume(returning: completion.result, on: loop)
+    }
+
+    private func adopt(_ descriptor: Int32) -> StreamChannel? {
+        do throws(Errno) {
+            let channel = try StreamChannel(descriptor, on: loop, limits: limits, options: options)
+            channels[channel.id] = channel
+            channel.onClosed = { [self] in channels[$0.id] = nil }
+            if isDraining { channel.drain() }
+            return channel
+        } catch {
+            // The peer was gone before we looked: ENOTCONN. Nobody is left to be told.
+            Descriptor.close(descriptor)
+            return nil
+        }
+    }
+
+    /// Rests, with one report, and keeps the queue: the peers wait in the kernel.
+    private func backOff(_ error: Errno) async {
+        let now = MonotonicClock.now
+        if lastReport == 0 || now &- lastReport >= Self.reportNanoseconds {
+            lastReport = now
+            runtime.configuration.logger.error(
+                "\(NetworkError(error, "accept on", address: localAddress)); waiting connections stay queued, trying again every 100 ms"
+            )
+        }
+        isBackingOff = true
+        _ = loop.timers.add(deadline: now &+ Self.backOffNanoseconds, owner: self)
+        _ = await withTaskCancellationHandler {
+            await withUnsafeContinuation { waiting = Parked($0, as: loop.currentRole) }
+        } onCancel: {
+            loop.post { self.interrupt() }
+        }
+        isBackingOff = false
+    }
+
+    // MARK: Serving
+
+    func serve(
+        _ channel: StreamChannel,
+        _ handler: @Sendable (TCPConnection) async throws -> Void
+    ) async {
+        let connection = TCPConnection(channel: channel)
+        do {
+            try await channel.run { try await handler(connection) }
+        } catch {
+            runtime.report(error, on: connection)
+        }
+    }
+
+    func finishServing() {
+        isServing = false
+        close()
+        wakeDrained()
+    }
+
+    // MARK: Stopping
+
+    func stopAccepting() {
+        guard state == .accepting else { return }
+        state = .refusing
+        // Without the filter, as for a socket that is no TCP one, stopping is still in order.
+        try? Socket.refuseNewConnections(fd)
+        _ = loop.timers.add(
+            deadline: MonotonicClock.now &+ Self.handshakeNanoseconds,
+            owner: self
+        )
+    }
+
+    func timerFired(_ context: UInt) {
+        if isBackingOff, let waiting = waiting.take() {
+            waiting.resume(returning: 0, on: loop)
+        }
+        if state == .refusing {
+            state = .emptying
+            // Whoever waits in an accept looks for himself now.
+            interrupt()
+            if !isServing { close() }
+        }
+    }
+
+    func drain() async {
+        isDraining = true
+        stopAccepting()
+        for channel in channels.values { channel.drain() }
+        guard isServing else { return }
+        await withUnsafeContinuation { drainWaiters.append(Parked($0, as: loop.currentRole)) }
+    }
+
+    private func wakeDrained() {
+        for waiter in drainWaiters { waiter.resume(returning: (), on: loop) }
+        drainWaiters = []
+    }
+
+    func abort() {
+        close()
+        for channel in channels.values { channel.abort() }
+    }
+
+    func close() {
+        guard state != .closed else { return }
+        state = .closed
+        if let acceptToken {
+            // The descriptor goes when the kernel has let go of it: `complete` comes first.
+            loop.engine.cancel(acceptToken)
+        }
+        loop.engine.backend.deregister(fd)
+        Descriptor.close(fd)
+    }
+}
+
+extension SocketOptions {
+    /// Sets what a connection's socket is to have.
+    func apply(to fd: Int32) throws(Errno) {
+        if noDelay { try Socket.set(.noDelay, to: 1, on: fd) }
+        if let keepAlive { try Socket.set(.keepAlive, to: keepAlive ? 1 : 0, on: fd) }
+        try applyBuffers(to: fd)
+    }
+
+    /// Sets the kernel's buffers; a listener's connections inherit them.
+    func applyBuffers(to fd: Int32) throws(Errno) {
+        if let receiveBufferByteCount {
+            try Socket.set(.receiveBuffer, to: receiveBufferByteCount, on: fd)
+        }
+        if let sendBufferByteCount {
+            try Socket.set(.sendBuffer, to: sendBufferByteCount, on: fd)
+        }
+    }
+}

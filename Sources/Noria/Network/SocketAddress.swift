@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import NoriaSystem
+
+/// Where a socket is: an IPv4 or IPv6 address with its port.
+///
+/// Made from literals alone, it never asks a name server.
+public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
+    let storage: SocketStorage
+
+    init(_ storage: SocketStorage) { self.storage = storage }
+
+    /// Reads `127.0.0.1:80` or `[::1]:80`.
+    ///
+    /// - Throws: `.badAddress` for anything else, names included.
+    public init(_ text: String) throws(NetworkError) {
+        guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...])
+        else {
+            throw Self.notAnAddress(text, "write it as 127.0.0.1:80 or [::1]:80")
+        }
+        var host = text[..<colon]
+        if host.first == "[", host.last == "]", host.count > 2 {
+            host = host.dropFirst().dropLast()
+        } else if host.contains(":") {
+            throw Self.notAnAddress(text, "an IPv6 address with a port needs brackets: [::1]:80")
+        }
+        self = try .ip(String(host), port: port)
+    }
+
+    /// An address from a literal such as `127.0.0.1` or `::1` and a port, 0 to 65,535.
+    ///
+    /// - Throws: `.badAddress` for a name, or a port outside the range.
+    public static func ip(_ literal: String, port: Int) throws(NetworkError) -> Self {
+        guard let number = UInt16(exactly: port) else {
+            throw notAnAddress("\(literal):\(port)", "a port is a number from 0 to 65535")
+        }
+        guard let storage = SocketStorage(literal: literal, port: number) else {
+            throw notAnAddress(
+                literal,
+                "hosts are IPv4 or IPv6 literals, as 127.0.0.1 or ::1; names are not"
+                    + " resolved yet"
+            )
+        }
+        return Self(storage)
+    }
+
+    private static func notAnAddress(_ text: String, _ advice: String) -> NetworkError {
+        NetworkError(.badAddress, "read the address '\(text)'", advice: advice)
+    }
+
+    /// The port of an IP address.
+    public var port: Int? { storage.port.map(Int.init) }
+
+    /// The address as it is written: `127.0.0.1:80`, `[::1]:80`.
+    public var description: String {
+        let host = storage.isIPv6 ? "[\(storage.host)]" : storage.host
+        return "\(host):\(port ?? 0)"
+    }
+}

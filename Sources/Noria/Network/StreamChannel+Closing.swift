@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import NoriaEngine
+internal import NoriaSystem
+internal import SystemPackage
+
+/// The end of a connection: in order, so that no answer on its way is eaten by a reset.
+extension StreamChannel {
+    /// Runs a handler over the connection and closes it, whatever the handler does.
+    func run(_ body: () async throws -> Void) async throws {
+        owner = TaskIdentity.current
+        do {
+            try await withTaskCancellationHandler {
+                try await body()
+            } onCancel: {
+                loop.post { self.ownerCancelled() }
+            }
+        } catch {
+            owner = nil
+            await close()
+            throw error
+        }
+        owner = nil
+        await close()
+    }
+
+    /// Whoever waits in a call of the owner's goes on; later calls look for themselves.
+    private func ownerCancelled() {
+        guard owner != nil else { return }
+        ownerIsCancelled = true
+        interruptReader(.cancelled)
+        cancelWaiters()
+    }
+
+    /// Sends what waits, ends our direction, waits for the peer's end, closes.
+    ///
+    /// Idempotent: a second caller waits for the first.
+    func close() async {
+        switch phase {
+        case .closed: return
+        case .closing:
+            return await withUnsafeContinuation {
+                closeWaiters.append(Parked($0, as: loop.currentRole))
+            }
+        case .open: break
+        }
+        let linger = LingerTimer(self)
+        defer { linger.end() }
+        await waitUntilSent()
+        phase = .closing
+        if reader != nil { await endForeignRead() }
+        if outboundError == nil { try? Socket.shutDownWriting(fd) }
+        await readUntilPeerEnds(linger)
+        await waitUntilLetGo()
+        finishClosing()
+    }
+
+    /// A reset, now: whatever waits to be sent is dropped.
+    ///
+    /// Any thread.
+    func abort() { loop.perform { self.abortHere() } }
+
+    private func abortHere() {
+        guard phase != .closed else { return }
+        // With a linger time of zero the close sends a reset. DESIGN §6.
+        try? Socket.set(.linger, to: 0, on: fd)
+        if inboundEnd == nil {
+            inboundEnd = .failed(NetworkError(.closed, "read from", address: peerAddress))
+        }
+        if outboundError == nil {
+            outboundError = NetworkError(.closed, "write to", address: peerAddress)
+        }
+        filling.removeAll()
+        interruptReader(.closed)
+        if let sendToken { engine.cancel(sendToken) }
+        releaseWaiters()
+    }
+
+    private func releaseWaiters() {
+        for waiter in waiters { waiter.parked.resume(returning: false, on: loop) }
+        waiters = []
+    }
+
+    /// Waits, even when cancelled, until everything is sent or can't be, or the time is up.
+    private func waitUntilSent() async {
+        flushNow()
+        guard unsentByteCount > 0, outboundError == nil else { return }
+        waiterCount &+= 1
+        let id = waiterCount
+        _ = await withUnsafeContinuation {
+            waiters.append(
+                OutboundWaiter(id: id, limit: 0, parked: Parked($0, as: loop.currentRole))
+            )
+        }
+    }
+
+    /// Another task still reads: it is told that the stream is closed.
+    private func endForeignRead() async {
+        interruptReader(.closed)
+        while receiveToken != nil { await waitForCompletion() }
+    }
+
+    private func readUntilPeerEnds(_ linger: LingerTimer) async {
+        while inboundEnd == nil, !linger.isOver {
+            let completion: Completion
+            switch engine.submit(.receive(fd), owner: self) {
+            case .done(let done): completion = done
+            case .pending(let token):
+                receiveToken = token
+                completion = await withUnsafeContinuation {
+                    reader = Parked($0, as: loop.currentRole)
+                }
+            }
+            guard completion.result > 0 else { return }
+            if let buffer = completion.buffer { engine.giveBack(buffer) }
+        }
+    }
+
+    /// The kernel may still read from our memory: the close waits for its last word.
+    private func waitUntilLetGo() async {
+        if let sendToken { engine.cancel(sendToken) }
+        while sendToken != nil { await waitForCompletion() }
+    }
+
+    private func waitForCompletion() async {
+        await withUnsafeContinuation { completionWaiter = Parked($0, as: loop.currentRole) }
+    }
+
+    private func finishClosing() {
+        engine.backend.deregister(fd)
+        Descriptor.close(fd)
+        phase = .closed
+        filling.removeAll()
+        sending.removeAll()
+        for waiter in closeWaiters { waiter.resume(returning: (), on: loop) }
+        closeWaiters = []
+        onClosed?(self)
+        onClosed = nil
+    }
+}
+
+/// The time that a close may take; when it is up the rest is cut off.
+private final class LingerTimer: TimerOwner {
+    private let channel: StreamChannel
+    private var id: TimerID?
+    private(set) var isOver = false
+
+    init(_ channel: StreamChannel) {
+        self.channel = channel
+        let length = UInt64(channel.limits.lingerTimeout.nanoseconds)
+        id = channel.loop.timers.add(deadline: MonotonicClock.now &+ length, owner: self)
+    }
+
+    func end() {
+        if let id = id.take() { channel.loop.timers.cancel(id) }
+    }
+
+    func timerFired(_ context: UInt) {
+        id = nil
+        isOver = true
+        if channel.unsentByteCount > 0 { channel.abort() }
+        channel.interruptReader(.lingered)
+    }
+}

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import NoriaEngine
+internal import NoriaSystem
+internal import SystemPackage
+
+/// Somebody who waits until no more than `limit` bytes are unsent.
+struct OutboundWaiter {
+    let id: UInt64
+    let limit: Int
+    let parked: Parked<Bool>
+}
+
+/// The way out: gathered in `filling`, sent once a turn, with marks that hold writers back.
+extension StreamChannel {
+    var unsentByteCount: Int { filling.count &+ sending.count &+ (lent?.count ?? 0) }
+
+    /// Takes bytes to be sent at the end of this turn.
+    ///
+    /// Loop thread only.
+    func append(_ bytes: UnsafeRawBufferPointer) throws(NetworkError) {
+        try checkOutbound()
+        guard !bytes.isEmpty else { return }
+        owesAnswer = false
+        filling.append(bytes)
+        scheduleFlush()
+    }
+
+    func checkOutbound() throws(NetworkError) {
+        if let outboundError { throw outboundError }
+        guard phase == .open else { throw closedError("write to") }
+    }
+
+    private func scheduleFlush() {
+        guard !isFlushScheduled, sendToken == nil else { return }
+        isFlushScheduled = true
+        loop.flushAtTurnEnd(self)
+    }
+
+    /// Hands what waits to the kernel, unless a send is under way: its end does it then.
+    func flushNow() {
+        isFlushScheduled = false
+        while sendToken == nil, phase != .closed, outboundError == nil {
+            if sending.isEmpty {
+                guard !filling.isEmpty else { return }
+                swap(&filling, &sending)
+            }
+            let unsent = sending.unsent
+            guard let start = unsent.baseAddress else { return }
+            switch engine.submit(.send(fd, start, count: unsent.count), owner: self) {
+            case .pending(let token): sendToken = token
+            case .done(let completion): note(completion.result)
+            }
+        }
+    }
+
+    func sent(_ result: Int32) {
+        note(result)
+        flushNow()
+    }
+
+    private func note(_ result: Int32) {
+        guard result >= 0 else { return failOutbound(Errno(negated: result)) }
+        sending.drop(Int(result))
+        if sending.isEmpty { sending.removeAll(keeping: limits.highMarkByteCount) }
+        wakeWaiters()
+    }
+
+    private func failOutbound(_ error: Errno) {
+        guard outboundError == nil else { return }
+        outboundError = NetworkError(error, "write to", address: peerAddress)
+        filling.removeAll()
+        sending.removeAll()
+        wakeWaiters()
+    }
+
+    // MARK: Without a copy
+
+    /// Sends received bytes from the buffer that they came in, and gives it back; what the peer
+    /// does not take at once is copied, so that no slow peer holds a buffer.
+    ///
+    /// Loop thread only.
+    func forward(_ completion: Completion) throws(NetworkError) {
+        let bytes = engine.bytes(of: completion)
+        guard let buffer = completion.buffer, let start = bytes.baseAddress else { return }
+        guard outboundError == nil, phase == .open else {
+            engine.giveBack(buffer)
+            return try checkOutbound()
+        }
+        owesAnswer = false
+        guard isClear else {
+            filling.append(bytes)
+            engine.giveBack(buffer)
+            return scheduleFlush()
+        }
+        lent = (buffer, bytes.count)
+        switch engine.submit(.sendNow(fd, start, count: bytes.count), owner: self) {
+        case .pending(let token): sendToken = token
+        case .done(let completion): sentLent(completion.result)
+        }
+    }
+
+    /// The reader waits only to forward: then nobody has to be woken for it, as long as all is
+    /// plain.
+    ///
+    /// False leaves the completion to the reader.
+    func forwards(_ first: Completion, to target: StreamChannel) -> Bool {
+        var completion = first
+        for _ in 0..<Self.forwardsPerTurn {
+            guard completion.result > 0, !isEnding, target.isClear else { return false }
+            owesAnswer = true
+            forwardedByteCount &+= Int(completion.result)
+            do { try target.forward(completion) } catch { preconditionFailure("it is clear") }
+            switch engine.submit(.receive(fd), owner: self) {
+            case .pending(let token):
+                receiveToken = token
+                return true
+            case .done(let next):
+                completion = next
+            }
+        }
+        // A stream that always has data must not keep the others from their turn.
+        return resumeReader(with: completion)
+    }
+
+    private func resumeReader(with completion: Completion) -> Bool {
+        guard let parked = reader.take() else { preconditionFailure("forwarding has a reader") }
+        forwarding = nil
+        parked.resume(returning: completion, on: loop)
+        return true
+    }
+
+    private static let forwardsPerTurn = 128
+
+    /// Open, and nothing waits to be sent.
+    private var isClear: Bool {
+        sendToken == nil && outboundError == nil && phase == .open && filling.isEmpty
+            && sending.isEmpty
+    }
+
+    func sentLent(_ result: Int32) {
+        guard let (buffer, count) = lent.take() else { return }
+        if Int(result) == count {
+            engine.giveBack(buffer)
+            if filling.isEmpty, waiters.isEmpty { return }
+        } else {
+            keepUnsent(of: buffer, count, result)
+        }
+        if !sending.isEmpty || !filling.isEmpty { flushNow() }
+        wakeWaiters()
+    }
+
+    private func keepUnsent(of buffer: BufferID, _ count: Int, _ result: Int32) {
+        if result < 0, result != -Errno.resourceTemporarilyUnavailable.rawValue {
+            failOutbound(Errno(negated: result))
+        } else {
+            let sent = max(0, Int(result))
+            if sent < count {
+                let start = UnsafeRawPointer(engine.buffers.start(of: buffer))
+                // It goes before what was written since, which stands in `filling`.
+                sending.append(UnsafeRawBufferPointer(start: start + sent, count: count &- sent))
+            }
+        }
+        engine.giveBack(buffer)
+    }
+
+    // MARK: Waiting
+
+    /// Waits until at most `limit` bytes are unsent, and throws if they can't be sent any more.
+    func waitUntilUnsent(atMost limit: Int) async throws {
+        if unsentByteCount > limit, outboundError == nil {
+            if Task.isCancelled { throw CancellationError() }
+            waiterCount &+= 1
+            let id = waiterCount
+            let wasCancelled: Bool
+            if owner == TaskIdentity.current {
+                wasCancelled = await suspendWriter(id, limit)
+            } else {
+                wasCancelled = await withTaskCancellationHandler {
+                    await suspendWriter(id, limit)
+                } onCancel: {
+                    loop.post { self.cancelWaiter(id) }
+                }
+            }
+            if wasCancelled { throw CancellationError() }
+        }
+        if let outboundError { throw outboundError }
+    }
+
+    private func suspendWriter(_ id: UInt64, _ limit: Int) async -> Bool {
+        await withUnsafeContinuation {
+            let parked = Parked($0, as: loop.currentRole)
+            waiters.append(OutboundWaiter(id: id, limit: limit, parked: parked))
+        }
+    }
+
+    private func cancelWaiter(_ id: UInt64) {
+        guard let index = waiters.firstIndex(where: { $0.id == id }) else { return }
+        waiters.remove(at: index).parked.resume(returning: true, on: loop)
+    }
+
+    /// Ends every wait of writers with a cancellation.
+    func cancelWaiters() {
+        for waiter in waiters { waiter.parked.resume(returning: true, on: loop) }
+        waiters = []
+    }
+
+    private func wakeWaiters() {
+        guard !waiters.isEmpty else { return }
+        let unsent = outboundError == nil ? unsentByteCount : 0
+        for waiter in waiters where unsent <= waiter.limit {
+            waiter.parked.resume(returning: false, on: loop)
+        }
+        waiters.removeAll { unsent <= $0.limit }
+    }
+}

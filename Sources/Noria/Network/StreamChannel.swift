@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import CNoria
+internal import NoriaEngine
+internal import NoriaSystem
+internal import Synchronization
+internal import SystemPackage
+
+/// The life of one connection on its loop: what is being read, what waits to be sent, how it ends.
+///
+/// The public structs are handles on it. Reading is by request, one receive at a time; writes are
+/// gathered and go out at the end of the turn.
+///
+/// SAFETY (`@unchecked Sendable`): every stored property but the constants belongs to the loop's
+/// thread; what other threads call posts to the loop. SAFETY (`@exclusivity(unchecked)`): no
+/// access spans a call that reaches the same property again.
+final class StreamChannel: OperationOwner, @unchecked Sendable {
+    let loop: EventLoop
+    let engine: Engine
+    let id: UInt64
+    let limits: StreamLimits
+    let localAddress: SocketAddress
+    let peerAddress: SocketAddress
+    let fd: Int32
+
+    /// Connections are numbered from 1 over the life of the process.
+    private static let lastID = Atomic<UInt64>(0)
+
+    // Reading.
+    @exclusivity(unchecked) var reader: Parked<Completion>?
+    @exclusivity(unchecked) var receiveToken: Token?
+    @exclusivity(unchecked) var interruption = Interruption.none
+    @exclusivity(unchecked) var inboundEnd: InboundEnd?
+    /// Where the reader that waits would send the bytes to, unchanged: see `forwards`.
+    @exclusivity(unchecked) var forwarding: StreamChannel?
+    @exclusivity(unchecked) var forwardedByteCount = 0
+    /// Received, and not yet taken by a reading form.
+    @exclusivity(unchecked) var unread = InboundBuffer()
+
+    // Writing: `filling` takes what is written while `sending` is with the kernel.
+    @exclusivity(unchecked) var filling = OutboundBuffer()
+    @exclusivity(unchecked) var sending = OutboundBuffer()
+    @exclusivity(unchecked) var lent: (buffer: BufferID, count: Int)?
+    @exclusivity(unchecked) var sendToken: Token?
+    @exclusivity(unchecked) var isFlushScheduled = false
+    @exclusivity(unchecked) var outboundError: NetworkError?
+    @exclusivity(unchecked) var waiters: [OutboundWaiter] = []
+    @exclusivity(unchecked) var waiterCount: UInt64 = 0
+
+    // Ending.
+    @exclusivity(unchecked) var owesAnswer = false
+    @exclusivity(unchecked) var isMarkedIdle = false
+    @exclusivity(unchecked) var isInsideMessage = false
+    @exclusivity(unchecked) var isDraining = false
+    @exclusivity(unchecked) var phase = Phase.open
+    /// The close, while it waits for the kernel to let go of our memory.
+    @exclusivity(unchecked) var completionWaiter: Parked<Void>?
+    @exclusivity(unchecked) var closeWaiters: [Parked<Void>] = []
+    /// The task whose cancellation `serve` passes on, so that its reads need no handler of theirs.
+    @exclusivity(unchecked) var owner: TaskIdentity?
+    @exclusivity(unchecked) var ownerIsCancelled = false
+    @exclusivity(unchecked) var onClosed: ((StreamChannel) -> Void)?
+
+    enum Phase { case open, closing, closed }
+
+    enum InboundEnd {
+        case end
+        case failed(NetworkError)
+    }
+
+    /// Why a receive was cancelled: what its reader is told.
+    enum Interruption { case none, cancelled, drained, closed, lingered }
+
+    /// Takes over a connected descriptor.
+    ///
+    /// Loop thread only.
+    init(
+        _ fd: Int32,
+        on loop: EventLoop,
+        limits: StreamLimits,
+        options: SocketOptions,
+        isRegistered: Bool = false
+    ) throws(Errno) {
+        self.loop = loop
+        engine = loop.engine
+        self.fd = fd
+        self.limits = limits
+        localAddress = SocketAddress(try Socket.localAddress(of: fd))
+        peerAddress = SocketAddress(try Socket.peerAddress(of: fd))
+        id = Self.lastID.wrappingAdd(1, ordering: .relaxed).newValue
+        try options.apply(to: fd)
+        if !isRegistered { try engine.backend.register(fd) }
+    }
+
+    // MARK: Receiving
+
+    /// Waits for bytes: a completion whose buffer the caller gives back, or nil at the end.
+    ///
+    /// It is inlined into the reading forms, which saves the frame of a call and, on its return,
+    /// the look whether an executor has to be changed: 300 of 2,700 instructions a request.
+    @inline(__always)
+    func receive(forwardingTo target: StreamChannel? = nil) async throws -> Completion? {
+        guard reader == nil else { throw alreadyReading }
+        // Asking who runs costs less than a cancellation handler, and the owner has one already.
+        let isOwner = owner == TaskIdentity.current
+        if isOwner ? ownerIsCancelled : Task.isCancelled { throw CancellationError() }
+        while true {
+            if isEnding, try endsHere() { return nil }
+            let completion: Completion
+            switch engine.submit(.receive(fd), owner: self) {
+            case .done(let done): completion = done
+            case .pending(let token):
+                receiveToken = token
+                forwarding = target
+                completion =
+                    isOwner ? await suspendReader() : await suspendCancellableReader()
+            }
+            if completion.result > 0 {
+                owesAnswer = true
+                return completion
+            }
+            try took(completion)
+        }
+    }
+
+    /// Notes how a receive without bytes ended; throws what the reader is to know.
+    private func took(_ completion: Completion) throws {
+        guard completion.result < 0 else {
+            inboundEnd = .end
+            return
+        }
+        let error = Errno(negated: completion.result)
+        guard error == .canceled else {
+            let failure = NetworkError(error, "read from", address: peerAddress)
+            inboundEnd = .failed(failure)
+            throw failure
+        }
+        let reason = interruption
+        interruption = .none
+        switch reason {
+        case .cancelled: throw CancellationError()
+        case .closed: throw closedError("read from")
+        case .lingered: inboundEnd = .end
+        // Tried again: what came while the receive was being cancelled is still answered.
+        case .drained, .none: break
+        }
+    }
+
+    /// Whether there is more to look at than an open stream needs.
+    var isEnding: Bool { inboundEnd != nil || isDraining || phase != .open }
+
+    private func endsHere() throws -> Bool {
+        switch inboundEnd {
+        case .end: return true
+        case .failed(let error): throw error
+        case nil: break
+        }
+        guard phase == .open else { throw closedError("read from") }
+        if isIdle, hasNothingToRead { inboundEnd = .end }
+        return inboundEnd != nil
+    }
+
+    private func suspendCancellableReader() async -> Completion {
+        await withTaskCancellationHandler {
+            await suspendReader()
+        } onCancel: {
+            loop.post { self.interruptReader(.cancelled) }
+        }
+    }
+
+    @inline(__always)
+    private func suspendReader() async -> Completion {
+        await withUnsafeContinuation { reader = Parked($0, as: loop.currentRole) }
+    }
+
+    /// Ends the receive that is under way; its reader goes on when the kernel has let go.
+    func interruptReader(_ reason: Interruption) {
+        guard let token = receiveToken, interruption == .none else { return }
+        interruption = reason
+        engine.cancel(token)
+    }
+
+    // MARK: Completions
+
+    func complete(_ completion: Completion, kind: Submission.Kind) {
+        switch kind {
+        case .receive:
+            receiveToken = nil
+            if let target = forwarding, forwards(completion, to: target) { return }
+            guard let parked = reader.take() else { preconditionFailure("a receive has a reader") }
+            forwarding = nil
+            parked.resume(returning: completion, on: loop)
+        case .send:
+            sendToken = nil
+            sent(completion.result)
+        case .sendNow:
+            sendToken = nil
+            sentLent(completion.result)
+        case .accept, .connect, .watch:
+            preconditionFailure("a stream submits none of these")
+        }
+        if let waiter = completionWaiter.take() { waiter.resume(returning: (), on: loop) }
+    }
+
+    /// What a drain asks: the reader waits, nothing is buffered, and no answer is owed.
+    var isIdle: Bool {
+        isMarkedIdle || (!owesAnswer && !isInsideMessage && unread.isEmpty)
+    }
+
+    private var hasNothingToRead: Bool {
+        guard let count = try? Socket.readableByteCount(of: fd) else { return true }
+        return count == 0
+    }
+
+    private var alreadyReading: NetworkError {
+        NetworkError(.alreadyReading, "read from", address: peerAddress)
+    }
+
+    func closedError(_ operation: String) -> NetworkError {
+        NetworkError(.closed, operation, address: peerAddress)
+    }
+
+    // MARK: Draining
+
+    /// Lets the message in hand be answered, then ends the inbound stream.
+    ///
+    /// Loop thread only.
+    func drain() {
+        guard !isDraining else { return }
+        isDraining = true
+        if reader != nil, isIdle, hasNothingToRead { interruptReader(.drained) }
+    }
+}
+
+/// A task that waits, and as what it ran.
+struct Parked<Value> {
+    private let continuation: UnsafeContinuation<Value, Never>
+    private let role: JobRole
+
+    init(_ continuation: UnsafeContinuation<Value, Never>, as role: JobRole) {
+        self.continuation = continuation
+        self.role = role
+    }
+
+    /// Loop thread only.
+    func resume(returning value: sending Value, on loop: EventLoop) {
+        loop.resume(continuation, returning: value, as: role)
+    }
+}
+
+/// Which task runs: for comparing, never for following.
+struct TaskIdentity: Equatable {
+    private let address: UInt
+
+    static var current: TaskIdentity? {
+        guard let address = noria_current_task() else { return nil }
+        return TaskIdentity(address: UInt(bitPattern: address))
+    }
+}

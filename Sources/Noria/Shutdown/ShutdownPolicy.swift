@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// How long the end of a runtime may take, and what begins it.
+public struct ShutdownPolicy: Sendable, Hashable {
+    /// From the request to the end of the process, at most: 25 s, under Kubernetes' 30.
+    public var deadline = Duration.seconds(25)
+    /// The signals that begin it.
+    public var signals: Set<Signal> = [.terminate, .interrupt]
+
+    /// The defaults.
+    public init() {}
+
+    /// How long streams may drain: all but the last 3 s, or 70 % of a deadline under 12 s.
+    var drainBudget: Duration { deadline < .seconds(12) ? deadline * 0.7 : deadline - .seconds(3) }
+    /// When cancelled tasks are given up: 1 s before the end, or at 90 %.
+    var cancelBudget: Duration { deadline < .seconds(12) ? deadline * 0.9 : deadline - .seconds(1) }
+    /// How long the body may go on when all streams have drained: 2 s, at most a tenth.
+    var settleTime: Duration { min(.seconds(2), deadline * 0.1) }
+}
+
+/// A POSIX signal.
+public struct Signal: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
+    /// The number, as in `signal(7)`.
+    public let rawValue: Int32
+    /// Any signal, by its number.
+    public init(rawValue: Int32) { self.rawValue = rawValue }
+
+    /// SIGHUP, 1.
+    public static let hangup = Signal(rawValue: 1)
+    /// SIGINT, 2: Ctrl-C.
+    public static let interrupt = Signal(rawValue: 2)
+    /// SIGQUIT, 3.
+    public static let quit = Signal(rawValue: 3)
+    /// SIGUSR1, 10.
+    public static let user1 = Signal(rawValue: 10)
+    /// SIGUSR2, 12.
+    public static let user2 = Signal(rawValue: 12)
+    /// SIGTERM, 15: what a service manager sends.
+    public static let terminate = Signal(rawValue: 15)
+    /// SIGWINCH, 28.
+    public static let windowChange = Signal(rawValue: 28)
+    static let brokenPipe = Signal(rawValue: 13)
+
+    /// `SIGTERM`, or `signal 35`.
+    public var description: String {
+        switch self {
+        case .hangup: "SIGHUP"
+        case .interrupt: "SIGINT"
+        case .quit: "SIGQUIT"
+        case .user1: "SIGUSR1"
+        case .user2: "SIGUSR2"
+        case .terminate: "SIGTERM"
+        case .windowChange: "SIGWINCH"
+        default: "signal \(rawValue)"
+        }
+    }
+}
+
+/// What a process ends with.
+public struct ExitCode: RawRepresentable, Codable, Hashable, Sendable {
+    /// The number that the parent sees.
+    public let rawValue: Int32
+    /// Any code.
+    public init(rawValue: Int32) { self.rawValue = rawValue }
+
+    /// 0: drained, or what was cancelled ended in time.
+    public static let clean = ExitCode(rawValue: 0)
+    /// 1: the body threw.
+    public static let failure = ExitCode(rawValue: 1)
+    /// 70: something did not end by the deadline, and was abandoned.
+    public static let abandoned = ExitCode(rawValue: 70)
+    /// 78: it never started: configuration or backend.
+    public static let configuration = ExitCode(rawValue: 78)
+    /// 128 + n: a second or third signal cut the end short.
+    public static func signal(_ signal: Signal) -> ExitCode {
+        ExitCode(rawValue: 128 + signal.rawValue)
+    }
+}
+
+/// How a runtime ended.
+public struct ShutdownReport: Codable, Sendable, CustomStringConvertible {
+    /// What began it: a signal's name, a request's text, `the body returned`.
+    public let reason: String
+    /// What the process ends with.
+    public let exitCode: ExitCode
+    /// The names of what drained.
+    public let drained: [String]
+    /// The names of what was cancelled.
+    public let cancelled: [String]
+
+    /// Whether everything ended by itself.
+    public var isClean: Bool { exitCode == .clean && cancelled.isEmpty }
+
+    /// One line for the log.
+    public var description: String {
+        "\(reason): exit code \(exitCode.rawValue), \(drained.count) drained, \(cancelled.count) cancelled"
+    }
+}
+
+/// Something that can end in order: a listener, a pool.
+public protocol Drainable: Sendable {
+    /// Lets what is in hand finish, and returns when it has. The deadline is told, not kept here.
+    func drain(until deadline: ContinuousClock.Instant) async
+    /// Ends now. Any thread.
+    func abort()
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+package import SystemPackage
+
+/// Turns submissions into completions: the one seam between the house and a kernel interface.
+///
+/// All members belong to the loop's thread.
+package protocol Backend: AnyObject {
+    var kind: BackendKind { get }
+    /// What this backend uses of the kernel, for the report.
+    var features: [String] { get }
+    /// Where received bytes lie.
+    var buffers: BufferPool { get }
+
+    /// Takes a descriptor in, once, before the first submission on it.
+    func register(_ fd: Int32) throws(Errno)
+    /// Lets go of a descriptor, before it is closed and after its last completion.
+    func deregister(_ fd: Int32)
+    /// Makes writes to this eventfd end a wait.
+    func watchWakeup(_ fd: Int32) throws(Errno)
+
+    /// Takes it: its completion if it could be had here and now, else that comes from `wait`,
+    /// however it ends.
+    func submit(_ submission: Submission, token: Token) -> Completion?
+    /// Asks for an operation's early end. Its completion still comes, with whatever result.
+    func cancel(_ token: Token, kind: Submission.Kind, descriptor: Int32)
+    /// Gives a buffer of a completion back.
+    func giveBack(_ buffer: BufferID)
+
+    /// Hands over what was submitted, and waits up to `nanoseconds` for something to end: 0 looks
+    /// without waiting, negative waits without end. Answers are appended to `completions`, at
+    /// most about `limit`. Returns whether the wakeup was seen.
+    func wait(nanoseconds: Int64, limit: Int, into completions: inout CompletionQueue) -> Bool
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import SystemPackage
+
+/// One thread's conversation with the kernel: submissions in, completions out.
+///
+/// It knows no tasks and no `async`, so plain functions test it. Every member belongs to the
+/// thread that made it.
+///
+/// SAFETY (`@exclusivity(unchecked)`): no access spans a call that reaches the same property: a
+/// completion is taken from its queue, and its slot freed, before the owner is told.
+package final class Engine {
+    package let backend: any Backend
+    package let buffers: BufferPool
+    @exclusivity(unchecked) private var operations = OperationTable()
+    @exclusivity(unchecked) private var completions = CompletionQueue()
+    /// Receives that found no buffer, in the order in which they will get one.
+    @exclusivity(unchecked) private var starved = StarvedReceives()
+    @exclusivity(unchecked) package private(set) var completionCount: UInt64 = 0
+    @exclusivity(unchecked) package private(set) var starvedCount: UInt64 = 0
+
+    package init(backend: any Backend) {
+        self.backend = backend
+        buffers = backend.buffers
+    }
+
+    package var operationCount: Int { operations.count }
+
+    /// Hands an operation over: its completion if it ended at once, else `owner` is told later.
+    package func submit(_ submission: Submission, owner: any OperationOwner) -> Submitted {
+        let token = operations.nextToken()
+        if let completion = backend.submit(submission, token: token) {
+            guard lacksBuffer(completion, submission.kind) else { return .done(completion) }
+            starve(token)
+        }
+        operations.insert(token, submission.kind, submission.descriptor, owner: owner)
+        return .pending(token)
+    }
+
+    /// Asks for an operation's early end; its completion comes later, as always.
+    package func cancel(_ token: Token) {
+        guard let (kind, descriptor) = operations.find(token) else { return }
+        if starved.remove(token) {
+            completions.append(Completion(token: token, result: -Errno.canceled.rawValue))
+        } else {
+            backend.cancel(token, kind: kind, descriptor: descriptor)
+        }
+    }
+
+    /// Cancels all that is under way.
+    package func cancelAll() { for token in operations.tokens { cancel(token) } }
+
+    /// Gives a completion's buffer back, to the receive that has waited longest if one does.
+    package func giveBack(_ buffer: BufferID) {
+        backend.giveBack(buffer)
+        if !starved.isEmpty { feedStarved() }
+    }
+
+    private func feedStarved() {
+        guard let token = starved.popFirst(), let (kind, descriptor) = operations.find(token)
+        else { return }
+        if let completion = backend.submit(Submission(kind, descriptor), token: token) {
+            completions.append(completion)
+        }
+    }
+
+    /// Looks at the kernel, waiting up to `nanoseconds`.
+    ///
+    /// Whether the wakeup was seen.
+    package func look(nanoseconds: Int64, limit: Int) -> Bool {
+        backend.wait(
+            nanoseconds: completions.isEmpty ? nanoseconds : 0,
+            limit: limit,
+            into: &completions
+        )
+    }
+
+    /// Tells the owners, at most `limit` of them; the rest waits for the next turn.
+    package func deliver(limit: Int) {
+        var left = limit
+        while left > 0, let completion = completions.popFirst() {
+            left &-= 1
+            if completion.result == -Errno.noBufferSpace.rawValue,
+                let (kind, _) = operations.find(completion.token), kind == .receive
+            {
+                starve(completion.token)
+                continue
+            }
+            completionCount &+= 1
+            guard let (owner, kind) = operations.remove(completion.token) else {
+                // Its slot has another tenant: only the buffer is still to be saved.
+                if let buffer = completion.buffer { giveBack(buffer) }
+                continue
+            }
+            owner.complete(completion, kind: kind)
+        }
+    }
+
+    /// The received bytes of a completion.
+    package func bytes(of completion: Completion) -> UnsafeRawBufferPointer {
+        guard let buffer = completion.buffer, completion.result > 0 else {
+            return UnsafeRawBufferPointer(start: nil, count: 0)
+        }
+        return UnsafeRawBufferPointer(
+            start: buffers.start(of: buffer),
+            count: Int(completion.result)
+        )
+    }
+
+    private func lacksBuffer(_ completion: Completion, _ kind: Submission.Kind) -> Bool {
+        completion.result == -Errno.noBufferSpace.rawValue && kind == .receive
+    }
+
+    private func starve(_ token: Token) {
+        starvedCount &+= 1
+        starved.append(token)
+    }
+}
+
+/// What became of a submission at once.
+package enum Submitted {
+    case pending(Token)
+    case done(Completion)
+}

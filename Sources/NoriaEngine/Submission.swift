@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+package import NoriaSystem
+
+/// What the kernel is asked for.
+///
+/// The memory that it names belongs to the engine, not to the one who submits, until the final
+/// completion: the kernel may write to it, or read it, until then.
+package struct Submission {
+    package enum Kind: UInt8, Sendable {
+        /// One connection from a listener's queue. Result: its descriptor.
+        case accept
+        /// The end of a connect that was begun. Result: 0.
+        case connect
+        /// Bytes into a buffer of the pool. Result: their count, 0 at the end.
+        case receive
+        /// At least one byte from `bytes`. Result: how many were sent.
+        case send
+        /// What can be sent without waiting. Result: how many, or EAGAIN.
+        case sendNow
+        /// Readiness to read, without reading: for descriptors that others read. Result: 0.
+        case watch
+
+        /// Whether it waits for the descriptor to be readable, rather than writable.
+        var reads: Bool {
+            switch self {
+            case .accept, .receive, .watch: true
+            case .connect, .send, .sendNow: false
+            }
+        }
+    }
+
+    package let kind: Kind
+    package let descriptor: Int32
+    /// What to send; the address of a connect.
+    package let bytes: UnsafeRawPointer?
+    package let byteCount: Int
+
+    init(
+        _ kind: Kind,
+        _ descriptor: Int32,
+        bytes: UnsafeRawPointer? = nil,
+        byteCount: Int = 0
+    ) {
+        self.kind = kind
+        self.descriptor = descriptor
+        self.bytes = bytes
+        self.byteCount = byteCount
+    }
+
+    package static func accept(_ fd: Int32) -> Self { Self(.accept, fd) }
+    package static func receive(_ fd: Int32) -> Self { Self(.receive, fd) }
+    package static func watch(_ fd: Int32) -> Self { Self(.watch, fd) }
+
+    /// The address must stay where it is until the completion.
+    package static func connect(_ fd: Int32, to address: UnsafePointer<SocketStorage>) -> Self {
+        Self(.connect, fd, bytes: UnsafeRawPointer(address))
+    }
+
+    package static func send(_ fd: Int32, _ bytes: UnsafeRawPointer, count: Int) -> Self {
+        Self(.send, fd, bytes: bytes, byteCount: count)
+    }
+
+    package static func sendNow(_ fd: Int32, _ bytes: UnsafeRawPointer, count: Int) -> Self {
+        Self(.sendNow, fd, bytes: bytes, byteCount: count)
+    }
+}

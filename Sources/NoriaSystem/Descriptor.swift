@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import CNoria
+internal import Glibc
+package import SystemPackage
+
+/// Calls on any descriptor, and the ones that have no other home.
+package enum Descriptor {
+    /// Closes; the descriptor is gone whatever the result (EINTR included, on Linux).
+    package static func close(_ fd: Int32) { _ = Glibc.close(fd) }
+
+    /// A counter that is readable while it is not zero.
+    package static func event() throws(Errno) -> Int32 {
+        try check(eventfd(0, Int32(EFD_NONBLOCK) | Int32(EFD_CLOEXEC)))
+    }
+
+    /// Makes an event readable.
+    ///
+    /// Any thread; signal-safe.
+    package static func signalEvent(_ fd: Int32) {
+        var one: UInt64 = 1
+        // EAGAIN means that the counter is full, so it is readable already.
+        _ = write(fd, &one, 8)
+    }
+
+    package static func clearEvent(_ fd: Int32) {
+        var count: UInt64 = 0
+        _ = read(fd, &count, 8)
+    }
+}
+
+extension Errno {
+    package static var inProgress: Errno { Errno(rawValue: Glibc.EINPROGRESS) }
+    package static var isConnected: Errno { Errno(rawValue: Glibc.EISCONN) }
+}

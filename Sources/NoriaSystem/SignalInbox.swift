@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import CNoria
+internal import Glibc
+package import SystemPackage
+
+/// Catches signals for as long as it lives and gives back what stood there before.
+///
+/// The handler marks a bit and writes to the loop's wakeup; the loop asks `take()`.
+package struct SignalInbox: ~Copyable {
+    private var previous: [(number: Int32, action: sigaction)] = []
+
+    /// Sends the handler's wakeups to an eventfd.
+    package init(wakeup: Int32) { noria_signals_set_wakeup(wakeup) }
+
+    package mutating func catchSignal(_ number: Int32) throws(Errno) {
+        var action = sigaction()
+        _ = try check(noria_signals_catch(number, &action))
+        previous.append((number, action))
+    }
+
+    /// Writes are answered with EPIPE instead of a signal that ends the process.
+    package mutating func ignore(_ number: Int32) throws(Errno) {
+        var action = sigaction()
+        action.__sigaction_handler.sa_handler = SIG_IGN
+        var before = sigaction()
+        _ = try check(sigaction(number, &action, &before))
+        previous.append((number, before))
+    }
+
+    /// The numbers that came since the last call.
+    ///
+    /// Any thread.
+    package static func take() -> [Int32] {
+        var bits = noria_signals_take()
+        var numbers: [Int32] = []
+        while bits != 0 {
+            numbers.append(Int32(bits.trailingZeroBitCount))
+            bits &= bits - 1
+        }
+        return numbers
+    }
+
+    /// Restores every disposition, the last caught first.
+    package mutating func restore() {
+        noria_signals_set_wakeup(-1)
+        for var entry in previous.reversed() { sigaction(entry.number, &entry.action, nil) }
+        previous = []
+    }
+
+    /// Ends the process as the signal by default does.
+    ///
+    /// Does not return.
+    package static func endProcess(by number: Int32) -> Never {
+        noria_signals_end_process(number)
+        _exit(128 + number)
+    }
+}

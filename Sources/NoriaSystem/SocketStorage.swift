@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import Glibc
+
+/// A kernel socket address, held in line: IPv4 or IPv6.
+///
+/// It exists so that no one above this floor touches `sockaddr`.
+package struct SocketStorage: Sendable {
+    package private(set) var byteCount: UInt32
+    // 28 bytes hold the larger of the two, `sockaddr_in6`; the words keep them aligned.
+    private var words: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
+
+    /// The space for an address that the kernel will fill in.
+    package init() { byteCount = UInt32(MemoryLayout.size(ofValue: words)) }
+
+    /// Reads a literal such as `127.0.0.1`, `::1` or `fe80::1%2`; nil when it is none.
+    package init?(literal: String, port: UInt16) {
+        var ipv4 = sockaddr_in()
+        if inet_pton(AF_INET, literal, &ipv4.sin_addr) == 1 {
+            ipv4.sin_family = sa_family_t(AF_INET)
+            ipv4.sin_port = port.bigEndian
+            self.init(copying: ipv4)
+            return
+        }
+        let parts = literal.split(separator: "%", maxSplits: 1, omittingEmptySubsequences: false)
+        var ipv6 = sockaddr_in6()
+        guard let host = parts.first, inet_pton(AF_INET6, String(host), &ipv6.sin6_addr) == 1
+        else { return nil }
+        if parts.count == 2 {
+            guard let scope = UInt32(parts[1]) ?? Self.interfaceIndex(String(parts[1])) else {
+                return nil
+            }
+            ipv6.sin6_scope_id = scope
+        }
+        ipv6.sin6_family = sa_family_t(AF_INET6)
+        ipv6.sin6_port = port.bigEndian
+        self.init(copying: ipv6)
+    }
+
+    private static func interfaceIndex(_ name: String) -> UInt32? {
+        let index = if_nametoindex(name)
+        return index == 0 ? nil : index
+    }
+
+    private init<Address>(copying address: Address) {
+        self.init()
+        byteCount = UInt32(MemoryLayout<Address>.size)
+        // SAFETY: both address types are smaller than the words, and hold no references.
+        withUnsafeMutableBytes(of: &words) { $0.storeBytes(of: address, as: Address.self) }
+    }
+
+    package var isIPv6: Bool { family == sa_family_t(AF_INET6) }
+
+    private var family: sa_family_t {
+        // SAFETY: every socket address begins with its family.
+        withUnsafeBytes(of: words) { $0.load(as: sa_family_t.self) }
+    }
+
+    /// The port, or nil when the address has none.
+    package var port: UInt16? {
+        guard family == sa_family_t(AF_INET) || isIPv6 else { return nil }
+        // SAFETY: both kinds keep the port at offset 2, in network order.
+        return withUnsafeBytes(of: words) {
+            UInt16(bigEndian: $0.load(fromByteOffset: 2, as: UInt16.self))
+        }
+    }
+
+    /// The host as a literal, without port and brackets.
+    package var host: String {
+        var text = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
+        // SAFETY: the address lies behind the offset that its family gives it.
+        let scope: UInt32 = withUnsafeBytes(of: words) { bytes in
+            let offset = isIPv6 ? 8 : 4
+            _ = inet_ntop(
+                Int32(family),
+                bytes.baseAddress?.advanced(by: offset),
+                &text,
+                socklen_t(text.count)
+            )
+            return isIPv6 ? bytes.load(fromByteOffset: 24, as: UInt32.self) : 0
+        }
+        let literal = String(
+            decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)),
+            as: UTF8.self
+        )
+        return scope == 0 ? literal : "\(literal)%\(scope)"
+    }
+
+    /// Lends the bytes to a system call that reads them.
+    package func withBytes<Value>(_ body: (UnsafeRawPointer, UInt32) -> Value) -> Value {
+        withUnsafeBytes(of: words) { bytes in
+            guard let start = bytes.baseAddress else {
+                preconditionFailure("32 bytes have a start")
+            }
+            return body(start, byteCount)
+        }
+    }
+
+    /// Lends the bytes to a system call that writes them, and its count.
+    package mutating func withMutableBytes<Value>(
+        _ body: (UnsafeMutableRawPointer, inout UInt32) -> Value
+    ) -> Value {
+        withUnsafeMutableBytes(of: &words) { bytes in
+            guard let start = bytes.baseAddress else {
+                preconditionFailure("32 bytes have a start")
+            }
+            return body(start, &byteCount)
+        }
+    }
+}
+
+extension SocketStorage: Hashable {
+    package static func == (left: Self, right: Self) -> Bool {
+        left.byteCount == right.byteCount && left.words == right.words
+    }
+
+    package func hash(into hasher: inout Hasher) {
+        hasher.combine(words.0)
+        hasher.combine(words.1)
+        hasher.combine(words.2)
+        hasher.combine(words.3)
+    }
+}

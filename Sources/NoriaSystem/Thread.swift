@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import CNoria
+internal import Glibc
+package import SystemPackage
+
+/// Plain threads and the process around them.
+package enum Thread {
+    package static var processID: Int32 { getpid() }
+    package static var id: Int32 { noria_thread_id() }
+
+    /// The first thread of a process bears the process's number.
+    package static var isMain: Bool { getpid() == noria_thread_id() }
+
+    /// Starts a detached thread.
+    ///
+    /// EAGAIN means that a limit of threads or memory was met.
+    package static func start(_ body: sending @escaping () -> Void) throws(Errno) {
+        let box = Unmanaged.passRetained(Body(body))
+        var thread = pthread_t()
+        let error = pthread_create(
+            &thread,
+            nil,
+            { argument in
+                guard let argument else { return nil }
+                // SAFETY: the pointer is the box that was retained for this thread alone.
+                Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run()
+                return nil
+            },
+            box.toOpaque()
+        )
+        guard error == 0 else {
+            box.release()
+            throw Errno(rawValue: error)
+        }
+        pthread_detach(thread)
+    }
+
+    private final class Body {
+        let run: () -> Void
+        init(_ run: @escaping () -> Void) { self.run = run }
+    }
+
+    /// Blocks this thread, whatever signals come.
+    package static func sleep(nanoseconds: Int64) {
+        let end = MonotonicClock.now + UInt64(nanoseconds)
+        while true {
+            let left = Int64(bitPattern: end &- MonotonicClock.now)
+            guard left > 0 else { return }
+            var rest = timespec(
+                tv_sec: Int(left / 1_000_000_000),
+                tv_nsec: Int(left % 1_000_000_000)
+            )
+            nanosleep(&rest, nil)
+        }
+    }
+
+    /// Ends the process now: nothing is flushed, no destructor runs.
+    package static func exitProcess(_ code: Int32) -> Never { _exit(code) }
+
+    package static func finishProcess(_ code: Int32) -> Never { exit(code) }
+
+    package static func environment(_ name: String) -> String? {
+        guard let value = getenv(name) else { return nil }
+        return String(cString: value)
+    }
+
+    /// Writes to standard error or another descriptor without a lock that others may hold.
+    package static func write(_ text: String, to fd: Int32) {
+        var bytes = ArraySlice(text.utf8.map { $0 })
+        while !bytes.isEmpty {
+            let count = bytes.withUnsafeBytes { Glibc.write(fd, $0.baseAddress, $0.count) }
+            guard count > 0 || (count < 0 && errno == EINTR) else { return }
+            bytes = bytes.dropFirst(Swift.max(count, 0))
+        }
+    }
+
+    /// See `noria_deliver_deferred_signals`: for waits that ended with EINTR.
+    package static func deliverDeferredSignals() { noria_deliver_deferred_signals() }
+}
