@@ -11,14 +11,17 @@ package final class BufferPool {
     package let byteCount: Int
     package let capacity: Int
     private let memory: UnsafeMutableRawPointer
+    private let stride: Int
     private let free: UnsafeMutablePointer<BufferID>
     @exclusivity(unchecked) package private(set) var freeCount: Int
 
     package init(capacity: Int, byteCount: Int) {
         self.capacity = capacity
         self.byteCount = byteCount
+        // Starts that are a power of two apart would share the same few lines of the cache.
+        stride = byteCount + 17 * 64
         // The pages are touched, and so paid for, only when bytes arrive in them.
-        memory = .allocate(byteCount: capacity * byteCount, alignment: 4096)
+        memory = .allocate(byteCount: capacity * stride, alignment: 4096)
         free = .allocate(capacity: capacity)
         for index in 0..<capacity {
             (free + index).initialize(to: BufferID(rawValue: UInt16(capacity - 1 - index)))
@@ -45,6 +48,6 @@ package final class BufferPool {
 
     /// The start of a buffer's bytes.
     package func start(of buffer: BufferID) -> UnsafeMutableRawPointer {
-        memory + Int(buffer.rawValue) &* byteCount
+        memory + Int(buffer.rawValue) &* stride
     }
 }

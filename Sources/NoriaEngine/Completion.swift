@@ -7,6 +7,8 @@
 package struct Token: Hashable, Sendable {
     package enum Kind: UInt8, Sendable {
         case operation
+        /// An operation too: one that may take a buffer. Only a ring tells it apart.
+        case receive
         /// The eventfd that rouses a sleeping engine.
         case wakeup
         /// The answer to a request to cancel, which nobody waits for.
@@ -25,6 +27,11 @@ package struct Token: Hashable, Sendable {
 
     /// A generation has 24 bits: a slot must be used 16 million times while one answer is out.
     package static let generationMask: UInt32 = 0xff_ffff
+
+    /// The same slot and generation, told apart on its way through the kernel.
+    package func marked(as kind: Kind) -> Token {
+        Token(slot: slot, generation: generation, kind: kind)
+    }
 
     /// Ties to nothing: no slot has generation 0 and this number.
     package static let none = Token(rawValue: .max)

@@ -14,6 +14,19 @@ package enum Socket {
         return try check(socket(isIPv6 ? AF_INET6 : AF_INET, kind, 0))
     }
 
+    /// Two connected, non-blocking sockets of this machine.
+    package static func pair() throws(Errno) -> (Int32, Int32) {
+        let kind = Int32(
+            SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
+        var ends: (Int32, Int32) = (-1, -1)
+        // SAFETY: a pair of 32-bit numbers is laid out as the array of two that the call fills.
+        let result = withUnsafeMutableBytes(of: &ends) {
+            socketpair(AF_UNIX, kind, 0, $0.bindMemory(to: Int32.self).baseAddress)
+        }
+        _ = try check(result)
+        return ends
+    }
+
     package static func bind(_ fd: Int32, to address: SocketStorage) throws(Errno) {
         // SAFETY: the bytes are a socket address of the given length.
         _ = try check(

@@ -5,9 +5,15 @@ internal import Glibc
 ///
 /// It exists so that no one above this floor touches `sockaddr`.
 package struct SocketStorage: Sendable {
-    package private(set) var byteCount: UInt32
-    // 28 bytes hold the larger of the two, `sockaddr_in6`; the words keep them aligned.
+    // First, so that the kernel may read them in place. 28 bytes hold the larger of the two, `sockaddr_in6`; the words keep them aligned.
     private var words: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
+    package private(set) var byteCount: UInt32
+
+    /// The bytes of an address that stays where it is, for a kernel that reads them later.
+    package static func bytes(of storage: UnsafePointer<Self>) -> (UnsafeRawPointer, UInt32) {
+        // SAFETY: the words are the first stored property, so they begin where the struct does.
+        (UnsafeRawPointer(storage), storage.pointee.byteCount)
+    }
 
     /// The space for an address that the kernel will fill in.
     package init() { byteCount = UInt32(MemoryLayout.size(ofValue: words)) }
