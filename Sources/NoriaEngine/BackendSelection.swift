@@ -67,7 +67,8 @@ package enum BackendSelection {
                 + " sysctl kernel.io_uring_disabled forbids it; allow the three io_uring system"
                 + " calls, or set that sysctl to 0"
         case (.ioUring, .noFunction):
-            text = "this kernel has no io_uring: it is older than 5.1, or gVisor, or a filter hides it"
+            text =
+                "this kernel has no io_uring: it is older than 5.1, or gVisor, or a filter hides it"
         case (.ioUring, .invalidArgument), (.ioUring, .notSupported):
             text = "this kernel is older than 6.1: it can't defer completions to the loop's thread"
         case (.ioUring, .noMemory):

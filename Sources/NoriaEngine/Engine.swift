@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import NoriaSystem
 internal import SystemPackage
 
 /// One thread's conversation with the kernel: submissions in, completions out.
@@ -16,6 +17,7 @@ package final class Engine {
     /// Receives that found no buffer, in the order in which they will get one.
     @exclusivity(unchecked) private var starved = StarvedReceives()
     @exclusivity(unchecked) package private(set) var completionCount: UInt64 = 0
+    @exclusivity(unchecked) private var isClosed = false
     @exclusivity(unchecked) package private(set) var starvedCount: UInt64 = 0
 
     package init(backend: any Backend) {
@@ -28,6 +30,9 @@ package final class Engine {
     /// Hands an operation over: its completion if it ended at once, else `owner` is told later.
     package func submit(_ submission: Submission, owner: any OperationOwner) -> Submitted {
         let token = operations.nextToken()
+        guard !isClosed else {
+            return .done(Completion(token: token, result: -Errno.canceled.rawValue))
+        }
         if let completion = backend.submit(submission, token: token) {
             guard lacksBuffer(completion, submission.kind) else { return .done(completion) }
             starve(token)
@@ -46,8 +51,19 @@ package final class Engine {
         }
     }
 
-    /// Cancels all that is under way.
-    package func cancelAll() { for token in operations.tokens { cancel(token) } }
+    /// Cancels all that is under way and waits for the kernel's last word on each, a second at
+    /// most: from then on it has none of our memory, and a submission ends at once, cancelled.
+    package func close() {
+        isClosed = true
+        for token in operations.tokens { cancel(token) }
+        let end = MonotonicClock.now + Self.closeNanoseconds
+        while operations.count > 0, MonotonicClock.now < end {
+            _ = look(nanoseconds: Int64(Self.closeNanoseconds / 10), limit: .max)
+            deliver(limit: .max)
+        }
+    }
+
+    private static let closeNanoseconds: UInt64 = 1_000_000_000
 
     /// Gives a completion's buffer back, to the receive that has waited longest if one does.
     package func giveBack(_ buffer: BufferID) {

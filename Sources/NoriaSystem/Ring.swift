@@ -54,7 +54,8 @@ package final class Ring {
     /// All flags that we want, and what is newer than 6.1 apart.
     private static let flags = UInt32(
         NORIA_SETUP_CLAMP | NORIA_SETUP_R_DISABLED | NORIA_SETUP_SUBMIT_ALL
-            | NORIA_SETUP_TASKRUN_FLAG | NORIA_SETUP_SINGLE_ISSUER | NORIA_SETUP_DEFER_TASKRUN)
+            | NORIA_SETUP_TASKRUN_FLAG | NORIA_SETUP_SINGLE_ISSUER | NORIA_SETUP_DEFER_TASKRUN
+    )
 
     package init(entries: Int, completions: Int, answersPerTake: Int) throws(Errno) {
         ring = .allocate(capacity: 1)
@@ -151,8 +152,11 @@ package final class Ring {
             let hasBuffer = cqe.flags & UInt32(NORIA_CQE_BUFFER) != 0
             body(
                 Answer(
-                    userData: cqe.user_data, result: cqe.result,
-                    buffer: hasBuffer ? UInt16(truncatingIfNeeded: cqe.flags >> 16) : nil))
+                    userData: cqe.user_data,
+                    result: cqe.result,
+                    buffer: hasBuffer ? UInt16(truncatingIfNeeded: cqe.flags >> 16) : nil
+                )
+            )
         }
         return count
     }

@@ -17,7 +17,8 @@ package enum Socket {
     /// Two connected, non-blocking sockets of this machine.
     package static func pair() throws(Errno) -> (Int32, Int32) {
         let kind = Int32(
-            SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
+            SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue
+        )
         var ends: (Int32, Int32) = (-1, -1)
         // SAFETY: a pair of 32-bit numbers is laid out as the array of two that the call fills.
         let result = withUnsafeMutableBytes(of: &ends) {

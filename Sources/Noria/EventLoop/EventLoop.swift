@@ -107,7 +107,7 @@ public final class EventLoop: Sendable, CustomStringConvertible {
         guard !isCurrent else { return }
         _ = inbox.takeAll { job in
             if job.role == .generic {
-                ExecutorInstallation.platform.enqueue(job.job)
+                ExecutorInstallation.forward(job.job)
             } else {
                 inbox.push(job)
             }
@@ -144,18 +144,19 @@ public final class EventLoop: Sendable, CustomStringConvertible {
     /// Loop thread only.
     func finish() { state.isEnding = true }
 
-    func begin(engine: Engine) {
+    /// Makes the calling thread this loop's; how many jobs were left from the run before.
+    func begin(engine: Engine) throws(Errno) -> Int {
+        try engine.backend.watchWakeup(wakeup.descriptor)
         state.engine = engine
         state.isEnding = false
         CurrentLoop.pointer = address
         wakeup.didWake()
-        takeInbox()
+        return takeInbox()
     }
 
-    /// Ends the run.
-    ///
-    /// What is queued stays for the next.
+    /// Ends the run: what the kernel holds is taken back, what is queued stays for the next.
     func end() {
+        engine.close()
         state.queue.drain { inbox.push($0) }
         CurrentLoop.pointer = nil
         wakeup.stop()
@@ -180,8 +181,11 @@ public final class EventLoop: Sendable, CustomStringConvertible {
         state.turnCount &+= 1
     }
 
-    private func takeInbox() {
-        state.remoteJobCount &+= UInt64(inbox.takeAll { state.queue.append($0) })
+    @discardableResult
+    private func takeInbox() -> Int {
+        let count = inbox.takeAll { state.queue.append($0) }
+        state.remoteJobCount &+= UInt64(count)
+        return count
     }
 
     /// How long the kernel may keep us, in nanoseconds, having announced it: see `Wakeup`.

@@ -4,7 +4,8 @@ internal import NoriaEngine
 /// The bytes that the peer sends, as they come, read by request: nothing is read ahead.
 ///
 /// One task reads at a time. Cancelling it ends the wait with `CancellationError`, never with the
-/// end of the stream, and no byte is lost.
+/// end of the stream, and no byte is lost. Every form throws `NetworkError` (`.reset`, `.closed`,
+/// `.alreadyReading`), or `CancellationError`.
 public struct InboundBytes: AsyncSequence, Sendable {
     /// A chunk as it came from the kernel: at least one byte, at most 64 KiB.
     public typealias Element = [UInt8]
@@ -12,15 +13,134 @@ public struct InboundBytes: AsyncSequence, Sendable {
     let channel: StreamChannel
 
     /// Waits for the next chunk; nil when the peer has ended its direction, or a drain has.
-    ///
-    /// - Throws: `NetworkError` (`.reset`, `.closed`, `.alreadyReading`), or `CancellationError`.
     public func next() async throws -> [UInt8]? {
-        if !channel.unread.isEmpty { return channel.unread.take(channel.unread.count) }
+        if !channel.unread.isEmpty { return channel.unread.takeAll() }
         guard let completion = try await channel.receive() else { return nil }
-        let engine = channel.loop.engine
-        let chunk = [UInt8](engine.bytes(of: completion))
-        if let buffer = completion.buffer { engine.giveBack(buffer) }
-        return chunk
+        defer { channel.giveBack(completion) }
+        return [UInt8](channel.engine.bytes(of: completion))
+    }
+
+    /// Lends the next chunk to `body`, without a copy; nil at the end.
+    ///
+    /// The body is synchronous, since the kernel's buffer must not be held while a task sleeps.
+    /// Its bytes are taken, also when it throws.
+    public func withNext<Value>(_ body: (RawSpan) throws -> Value) async throws -> Value? {
+        if !channel.unread.isEmpty {
+            defer { channel.unread.drop(channel.unread.count) }
+            return try channel.unread.withBytes { try body(RawSpan(_unsafeBytes: $0)) }
+        }
+        guard let completion = try await channel.receive() else { return nil }
+        defer { channel.giveBack(completion) }
+        return try body(RawSpan(_unsafeBytes: channel.engine.bytes(of: completion)))
+    }
+
+    /// Waits for `count` bytes; nil when the stream ends before the first of them.
+    ///
+    /// - Throws: `.endedEarly` when it ends inside; as all forms do besides.
+    public func read(exactly count: Int) async throws -> [UInt8]? {
+        precondition(count >= 0, "a count of bytes is not negative")
+        while channel.unread.count < count {
+            guard try await fill() else {
+                if channel.unread.isEmpty { return nil }
+                throw channel.failure(.endedEarly, "read from")
+            }
+        }
+        return channel.unread.take(count)
+    }
+
+    /// Waits for the end and returns all that came before.
+    ///
+    /// - Throws: `.tooLong` when it is more than `limit` bytes; as all forms do besides.
+    public func readAll(limit: Int) async throws -> [UInt8] {
+        repeat {
+            guard channel.unread.count <= limit else {
+                throw channel.failure(.tooLong, "read from")
+            }
+        } while try await fill()
+        return channel.unread.takeAll()
+    }
+
+    /// Waits for a line, without its line feed and a carriage return before that; nil at the end.
+    ///
+    /// The last line may lack its end. Bytes that are no UTF-8 are replaced.
+    ///
+    /// - Throws: `.tooLong` when `limit` bytes have no line feed; as all forms do besides.
+    public func readLine(limit: Int = 65_536) async throws -> String? {
+        while true {
+            if let end = channel.unread.index(of: 0x0a) {
+                guard end <= limit else { throw channel.failure(.tooLong, "read a line from") }
+                return channel.unread.takeLine(end)
+            }
+            guard channel.unread.count <= limit else {
+                throw channel.failure(.tooLong, "read a line from")
+            }
+            guard try await fill() else {
+                guard !channel.unread.isEmpty else { return nil }
+                return String(decoding: channel.unread.takeAll(), as: UTF8.self)
+            }
+        }
+    }
+
+    /// The lines, one after the other: see `readLine`.
+    public func lines(limit: Int = 65_536) -> Lines { Lines(inbound: self, limit: limit) }
+
+    /// Waits for a frame that `parse` can read whole; nil when the stream ends between frames.
+    ///
+    /// `parse` is called again, from the frame's start, when more bytes have come; what it throws
+    /// itself is thrown on. It parses in the kernel's buffer when the frame came in one piece.
+    ///
+    /// - Throws: `.tooLong` when `limit` bytes hold no frame, `.endedEarly` when the stream ends
+    ///   inside one; as all forms do besides.
+    public func readFrame<Frame>(
+        limit: Int = 65_536,
+        _ parse: (inout ByteCursor) throws -> Frame
+    ) async throws -> Frame? {
+        while true {
+            if !channel.unread.isEmpty {
+                let attempt = try channel.unread.withBytes { try Self.parse($0, parse) }
+                if let (frame, byteCount) = attempt {
+                    channel.unread.drop(byteCount)
+                    return frame
+                }
+                guard channel.unread.count <= limit else {
+                    throw channel.failure(.tooLong, "read a frame from")
+                }
+            }
+            guard let completion = try await channel.receive() else {
+                if channel.unread.isEmpty { return nil }
+                throw channel.failure(.endedEarly, "read a frame from")
+            }
+            defer { channel.giveBack(completion) }
+            let bytes = channel.engine.bytes(of: completion)
+            guard channel.unread.isEmpty, let (frame, byteCount) = try Self.parse(bytes, parse)
+            else {
+                channel.unread.append(bytes)
+                continue
+            }
+            channel.unread.append(UnsafeRawBufferPointer(rebasing: bytes[byteCount...]))
+            return frame
+        }
+    }
+
+    private static func parse<Frame>(
+        _ bytes: UnsafeRawBufferPointer,
+        _ parse: (inout ByteCursor) throws -> Frame
+    ) throws -> (frame: Frame, byteCount: Int)? {
+        var cursor = ByteCursor(RawSpan(_unsafeBytes: bytes))
+        do {
+            let frame = try parse(&cursor)
+            return (frame, cursor.byteOffset)
+        } catch is ByteCursor.NeedsMore {
+            return nil
+        }
+    }
+
+    /// Receives once into `unread`; false at the end.
+    private func fill() async throws -> Bool {
+        guard let completion = try await channel.receive() else { return false }
+        channel.unread.append(channel.engine.bytes(of: completion))
+        channel.giveBack(completion)
+        return true
     }
 
     /// The iterator that `for try await` uses.
@@ -38,6 +158,35 @@ public struct InboundBytes: AsyncSequence, Sendable {
             isolation actor: isolated (any Actor)?
         ) async throws(any Error) -> [UInt8]? {
             try await inbound.next()
+        }
+    }
+}
+
+/// The lines of a stream: see `InboundBytes.readLine`.
+public struct Lines: AsyncSequence, Sendable {
+    /// A line without its end.
+    public typealias Element = String
+
+    fileprivate let inbound: InboundBytes
+    fileprivate let limit: Int
+
+    /// The iterator that `for try await` uses.
+    public func makeAsyncIterator() -> Iterator { Iterator(lines: self) }
+
+    /// Reads line after line.
+    public struct Iterator: AsyncIteratorProtocol {
+        fileprivate let lines: Lines
+
+        /// As `InboundBytes.readLine`.
+        public mutating func next() async throws -> String? {
+            try await lines.inbound.readLine(limit: lines.limit)
+        }
+
+        /// As `InboundBytes.readLine`, for callers on an actor.
+        public mutating func next(
+            isolation actor: isolated (any Actor)?
+        ) async throws(any Error) -> String? {
+            try await lines.inbound.readLine(limit: lines.limit)
         }
     }
 }

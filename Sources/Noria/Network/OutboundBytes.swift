@@ -3,6 +3,8 @@ internal import NoriaEngine
 internal import NoriaSystem
 
 /// The way to the peer: writes go out in order, those of one turn together.
+///
+/// Every form throws `NetworkError` (`.reset`, `.closed`) when nothing can be sent any more.
 public struct OutboundBytes: Sendable {
     let channel: StreamChannel
 
@@ -10,8 +12,6 @@ public struct OutboundBytes: Sendable {
     ///
     /// Returning means taken, not received. Cancelled while it waits it throws
     /// `CancellationError`; the bytes are taken all the same.
-    ///
-    /// - Throws: `NetworkError` (`.reset`, `.closed`), or `CancellationError`.
     public func write(_ bytes: some Collection<UInt8>) async throws {
         try append(bytes)
         try await waitForMark()
@@ -23,18 +23,23 @@ public struct OutboundBytes: Sendable {
         try await waitForMark()
     }
 
+    /// Takes lent bytes, which are copied before it returns or waits; else as `write` of bytes.
+    public func write(_ bytes: RawSpan) async throws {
+        try append(bytes)
+        try await waitForMark()
+    }
+
     /// Sends all that `inbound` brings until its end; returns the number of bytes.
     ///
-    /// This is the fastest form: the bytes go out from the buffer that they came in. Waits while
-    /// more than the high mark is unsent, and does not read meanwhile.
-    ///
-    /// - Throws: `NetworkError` of either stream, or `CancellationError`.
+    /// This is the fastest form: the bytes go out from the buffer that they came in, and while all
+    /// goes well the task is not even woken. Waits while more than the high mark is unsent, and
+    /// does not read meanwhile. Throws what reading throws, too.
     @discardableResult
     public func write(contentsOf inbound: InboundBytes) async throws -> Int {
-        var count = 0
         let source = inbound.channel
+        var count = 0
         if !source.unread.isEmpty {
-            let rest = source.unread.take(source.unread.count)
+            let rest = source.unread.takeAll()
             try await write(rest)
             count += rest.count
         }
@@ -42,37 +47,91 @@ public struct OutboundBytes: Sendable {
         while let completion = try await source.receive(forwardingTo: channel) {
             count &+= Int(completion.result)
             try channel.forward(completion)
-            if channel.unsentByteCount > channel.limits.highMarkByteCount {
-                try await waitForMark()
-            }
+            try await waitForMark()
         }
         return count + source.forwardedByteCount - before
     }
 
-    /// Waits until the kernel has taken everything.
+    /// Sends all that a sequence of byte collections brings; returns the number of bytes.
+    @discardableResult
+    public func write<Source: AsyncSequence>(
+        contentsOf source: Source
+    ) async throws -> Int where Source.Element: Collection<UInt8> {
+        var count = 0
+        for try await bytes in source {
+            try await write(bytes)
+            count += bytes.count
+        }
+        return count
+    }
+
+    /// Takes bytes to send without ever waiting.
     ///
-    /// - Throws: `NetworkError`, or `CancellationError`.
+    /// Any thread; calls of one thread keep their order.
+    ///
+    /// - Throws: `.outboundFull` when more than the hard limit would be unsent, and then takes
+    ///   nothing; from other threads than the loop's a full stream is found out later and reset.
+    public func enqueue(_ bytes: some Collection<UInt8>) throws(NetworkError) {
+        guard channel.loop.isCurrent else { return post([UInt8](bytes)) }
+        try checkRoom(bytes.count)
+        try append(bytes)
+    }
+
+    /// Takes text to send without ever waiting: see `enqueue` of bytes.
+    public func enqueue(_ text: some StringProtocol) throws(NetworkError) {
+        try enqueue(text.utf8)
+    }
+
+    /// Takes lent bytes to send without ever waiting: see `enqueue` of bytes.
+    public func enqueue(_ bytes: RawSpan) throws(NetworkError) {
+        guard channel.loop.isCurrent else {
+            return post(bytes.withUnsafeBytes { [UInt8]($0) })
+        }
+        try checkRoom(bytes.byteCount)
+        try append(bytes)
+    }
+
+    /// Waits until the kernel has taken everything.
     public func flush() async throws {
         channel.flushNow()
         try await channel.waitUntilUnsent(atMost: 0)
     }
 
     /// Ends this direction after what was written: the peer reads the end.
-    ///
-    /// - Throws: `NetworkError`, or `CancellationError`.
     public func finish() async throws {
         try await flush()
-        try? Socket.shutDownWriting(channel.fd)
+        channel.finishOutbound()
     }
 
     /// The bytes that were taken and that the kernel does not have yet.
     public var unsentByteCount: Int { channel.unsentByteCount }
 
     private func append(_ bytes: some Collection<UInt8>) throws(NetworkError) {
-        let done: Void? = try bytes.withContiguousStorage { (storage) throws(NetworkError) in
-            try channel.append(UnsafeRawBufferPointer(storage))
+        try channel.checkOutbound()
+        let done: Void? = bytes.withContiguousStorageIfAvailable {
+            channel.append(UnsafeRawBufferPointer($0))
         }
-        if done == nil { try append([UInt8](bytes)) }
+        if done == nil { [UInt8](bytes).withUnsafeBytes { channel.append($0) } }
+    }
+
+    private func append(_ bytes: RawSpan) throws(NetworkError) {
+        try channel.checkOutbound()
+        bytes.withUnsafeBytes { channel.append($0) }
+    }
+
+    private func checkRoom(_ byteCount: Int) throws(NetworkError) {
+        let limit = channel.limits.outboundByteCountLimit
+        guard channel.unsentByteCount + byteCount <= limit else {
+            throw channel.failure(.outboundFull, "write to")
+        }
+    }
+
+    private func post(_ bytes: [UInt8]) {
+        channel.loop.post {
+            // The one who wrote is gone: a peer that takes nothing is let go, as it would be by
+            // a caller on the loop.
+            do throws(NetworkError) { try enqueue(bytes) } catch { channel.abort() }
+        }
     }
 
     private func waitForMark() async throws {
@@ -80,17 +139,5 @@ public struct OutboundBytes: Sendable {
         channel.flushNow()
         guard channel.unsentByteCount > channel.limits.highMarkByteCount else { return }
         try await channel.waitUntilUnsent(atMost: channel.limits.lowMarkByteCount)
-    }
-}
-
-extension Collection<UInt8> {
-    /// `withContiguousStorageIfAvailable`, with the error's type kept.
-    fileprivate func withContiguousStorage<Value>(
-        _ body: (UnsafeBufferPointer<UInt8>) throws(NetworkError) -> Value
-    ) throws(NetworkError) -> Value? {
-        let result = withContiguousStorageIfAvailable { storage in
-            Result { () throws(NetworkError) in try body(storage) }
-        }
-        return try result?.get()
     }
 }

@@ -6,21 +6,23 @@ internal import SystemPackage
 /// The end of a connection: in order, so that no answer on its way is eaten by a reset.
 extension StreamChannel {
     /// Runs a handler over the connection and closes it, whatever the handler does.
-    func run(_ body: () async throws -> Void) async throws {
+    func run<Value>(_ body: () async throws -> Value) async throws -> Value {
         owner = TaskIdentity.current
+        let result: Result<Value, any Error>
         do {
-            try await withTaskCancellationHandler {
-                try await body()
-            } onCancel: {
-                loop.post { self.ownerCancelled() }
-            }
+            result = .success(
+                try await withTaskCancellationHandler {
+                    try await body()
+                } onCancel: {
+                    loop.post { self.ownerCancelled() }
+                }
+            )
         } catch {
-            owner = nil
-            await close()
-            throw error
+            result = .failure(error)
         }
         owner = nil
         await close()
+        return try result.get()
     }
 
     /// Whoever waits in a call of the owner's goes on; later calls look for themselves.
@@ -52,6 +54,15 @@ extension StreamChannel {
         await readUntilPeerEnds(linger)
         await waitUntilLetGo()
         finishClosing()
+    }
+
+    /// Ends our direction; whoever writes from now on is told so.
+    ///
+    /// Loop thread only.
+    func finishOutbound() {
+        guard phase == .open, outboundError == nil else { return }
+        outboundError = failure(.closed, "write to")
+        try? Socket.shutDownWriting(fd)
     }
 
     /// A reset, now: whatever waits to be sent is dropped.

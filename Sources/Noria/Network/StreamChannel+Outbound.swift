@@ -17,8 +17,7 @@ extension StreamChannel {
     /// Takes bytes to be sent at the end of this turn.
     ///
     /// Loop thread only.
-    func append(_ bytes: UnsafeRawBufferPointer) throws(NetworkError) {
-        try checkOutbound()
+    func append(_ bytes: UnsafeRawBufferPointer) {
         guard !bytes.isEmpty else { return }
         owesAnswer = false
         filling.append(bytes)
@@ -27,7 +26,7 @@ extension StreamChannel {
 
     func checkOutbound() throws(NetworkError) {
         if let outboundError { throw outboundError }
-        guard phase == .open else { throw closedError("write to") }
+        guard phase == .open else { throw failure(.closed, "write to") }
     }
 
     private func scheduleFlush() {

@@ -49,7 +49,6 @@ final class StreamChannel: OperationOwner, @unchecked Sendable {
     // Ending.
     @exclusivity(unchecked) var owesAnswer = false
     @exclusivity(unchecked) var isMarkedIdle = false
-    @exclusivity(unchecked) var isInsideMessage = false
     @exclusivity(unchecked) var isDraining = false
     @exclusivity(unchecked) var phase = Phase.open
     /// The close, while it waits for the kernel to let go of our memory.
@@ -99,7 +98,7 @@ final class StreamChannel: OperationOwner, @unchecked Sendable {
     /// the look whether an executor has to be changed: 300 of 2,700 instructions a request.
     @inline(__always)
     func receive(forwardingTo target: StreamChannel? = nil) async throws -> Completion? {
-        guard reader == nil else { throw alreadyReading }
+        guard reader == nil else { throw failure(.alreadyReading, "read from") }
         // Asking who runs costs less than a cancellation handler, and the owner has one already.
         let isOwner = owner == TaskIdentity.current
         if isOwner ? ownerIsCancelled : Task.isCancelled { throw CancellationError() }
@@ -138,7 +137,7 @@ final class StreamChannel: OperationOwner, @unchecked Sendable {
         interruption = .none
         switch reason {
         case .cancelled: throw CancellationError()
-        case .closed: throw closedError("read from")
+        case .closed: throw failure(.closed, "read from")
         case .lingered: inboundEnd = .end
         // Tried again: what came while the receive was being cancelled is still answered.
         case .drained, .none: break
@@ -154,7 +153,7 @@ final class StreamChannel: OperationOwner, @unchecked Sendable {
         case .failed(let error): throw error
         case nil: break
         }
-        guard phase == .open else { throw closedError("read from") }
+        guard phase == .open else { throw failure(.closed, "read from") }
         if isIdle, hasNothingToRead { inboundEnd = .end }
         return inboundEnd != nil
     }
@@ -203,7 +202,7 @@ final class StreamChannel: OperationOwner, @unchecked Sendable {
 
     /// What a drain asks: the reader waits, nothing is buffered, and no answer is owed.
     var isIdle: Bool {
-        isMarkedIdle || (!owesAnswer && !isInsideMessage && unread.isEmpty)
+        isMarkedIdle || (!owesAnswer && unread.isEmpty)
     }
 
     private var hasNothingToRead: Bool {
@@ -211,12 +210,13 @@ final class StreamChannel: OperationOwner, @unchecked Sendable {
         return count == 0
     }
 
-    private var alreadyReading: NetworkError {
-        NetworkError(.alreadyReading, "read from", address: peerAddress)
+    func failure(_ kind: NetworkError.Kind, _ operation: String) -> NetworkError {
+        NetworkError(kind, operation, address: peerAddress)
     }
 
-    func closedError(_ operation: String) -> NetworkError {
-        NetworkError(.closed, operation, address: peerAddress)
+    /// Gives the buffer of a receive back.
+    func giveBack(_ completion: Completion) {
+        if let buffer = completion.buffer { engine.giveBack(buffer) }
     }
 
     // MARK: Draining

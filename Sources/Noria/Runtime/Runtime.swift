@@ -14,19 +14,22 @@ public final class Runtime: Sendable {
     public let configuration: RuntimeConfiguration
     /// Which backend runs, and why not another.
     public let backend: BackendReport
+    /// The loops; there is one so far.
+    public let eventLoops: EventLoopGroup
     /// The end of this runtime.
     public let shutdown: Shutdown
 
-    private static let present = Mutex<Runtime?>(nil)
+    private static let present = Mutex<(runtime: Runtime?, origin: String)>((nil, ""))
 
     /// The runtime that runs in this process, or nil.
     ///
     /// Any thread.
-    public static var current: Runtime? { present.withLock { $0 } }
+    public static var current: Runtime? { present.withLock { $0.runtime } }
 
     private init(configuration: RuntimeConfiguration, backend: BackendReport) {
         self.configuration = configuration
         self.backend = backend
+        eventLoops = EventLoopGroup([ExecutorInstallation.mainLoop])
         shutdown = Shutdown(
             loop: ExecutorInstallation.mainLoop,
             policy: configuration.shutdown,
@@ -54,10 +57,12 @@ public final class Runtime: Sendable {
     )
     public static func main(
         _ configuration: RuntimeConfiguration = .production,
+        file: StaticString = #fileID,
+        line: UInt = #line,
         _ body: sending @escaping (Runtime) async throws -> Void
     ) -> Never {
         do {
-            let outcome = try run(configuration, body)
+            let outcome = try run(configuration, file: file, line: line, body)
             if case .failure(let error) = outcome.result, outcome.report.exitCode == .failure {
                 Thread.write("error: \(error)\n", to: 2)
             }
@@ -81,42 +86,59 @@ public final class Runtime: Sendable {
     )
     public static func run<Value: Sendable>(
         _ configuration: RuntimeConfiguration = .production,
+        file: StaticString = #fileID,
+        line: UInt = #line,
         _ body: sending @escaping (Runtime) async throws -> Value
     ) throws(RuntimeError) -> RuntimeOutcome<Value> {
-        guard Thread.isMain else { throw RuntimeError(.notOnMainThread) }
-        guard current == nil, EventLoop.current == nil else {
-            throw RuntimeError(.alreadyRunning("end it first, or use the one that runs"))
+        let running = present.withLock { $0.runtime == nil ? nil : $0.origin }
+        if let running {
+            throw RuntimeError(.alreadyRunning("it began at \(running); use that one"))
         }
+        guard Thread.isMain else { throw RuntimeError(.notOnMainThread) }
         let configuration = try configuration.withEnvironment()
         let (backend, report) = try BackendReport.choose(configuration.backend)
         ExecutorInstallation.install()
+        guard ExecutorInstallation.holds else {
+            throw RuntimeError(
+                .tooLate("the main actor was used before; call it first in 'main'")
+            )
+        }
         let runtime = Runtime(configuration: configuration, backend: report)
-        return runtime.turn(Engine(backend: backend), body)
+        present.withLock { $0 = (runtime, "\(file):\(line)") }
+        defer { present.withLock { $0.runtime = nil } }
+        return try runtime.turn(Engine(backend: backend), body)
     }
 
     private func turn<Value: Sendable>(
         _ engine: Engine,
         _ body: sending @escaping (Runtime) async throws -> Value
-    ) -> RuntimeOutcome<Value> {
-        let loop = ExecutorInstallation.mainLoop
+    ) throws(RuntimeError) -> RuntimeOutcome<Value> {
+        let loop = eventLoops.main
         let signals = SignalWatch(runtime: self, loop: loop)
-        Self.present.withLock { $0 = self }
-        loop.begin(engine: engine)
+        let dispatch = DispatchMainQueue(engine: engine)
+        let residualCount: Int
+        do throws(Errno) {
+            residualCount = try loop.begin(engine: engine)
+            try dispatch?.begin()
+        } catch {
+            throw RuntimeError(
+                .backendUnavailable("\(backend.kind) can't watch our own eventfd: \(error)")
+            )
+        }
+        logStart(residualCount)
         ExecutorInstallation.setRunning(true)
         signals.begin()
         let root = Root<Value>()
         let task = Task(name: "noria body") { [self] in
-            do { root.result = .success(try await body(self)) } catch {
-                root.result = .failure(error)
-            }
-            loop.finish()
+            root.result = await Self.run(body, self)
+            loop.perform { loop.finish() }
         }
         shutdown.onCancel { task.cancel() }
         loop.run(TurnBudget(configuration.loops))
         signals.end()
+        dispatch?.end()
         ExecutorInstallation.setRunning(false)
         loop.end()
-        Self.present.withLock { $0 = nil }
         guard let result = root.result else {
             preconditionFailure("the loop ended without a result")
         }
@@ -124,6 +146,28 @@ public final class Runtime: Sendable {
         configuration.logger.info("ended: \(report)")
         if let signal = signals.deadly { SignalInbox.endProcess(by: signal.rawValue) }
         return RuntimeOutcome(result: result, report: report)
+    }
+
+    /// The first task: that it runs on our loop is the self-test of the takeover.
+    private static func run<Value>(
+        _ body: (Runtime) async throws -> Value,
+        _ runtime: Runtime
+    ) async -> Result<Value, any Error> {
+        guard runtime.eventLoops.main.isCurrent else {
+            return .failure(
+                RuntimeError(.tooLate("tasks run on another executor than ours"))
+            )
+        }
+        do { return .success(try await body(runtime)) } catch { return .failure(error) }
+    }
+
+    private func logStart(_ residualCount: Int) {
+        let logger = configuration.logger
+        logger.info("backend: \(backend)")
+        if let note = ExecutorInstallation.note { logger.warning("executors: \(note)") }
+        if residualCount > 0 {
+            logger.info("\(residualCount) jobs were left from the run before; they run first")
+        }
     }
 
     private func exitCode<Value>(of result: Result<Value, any Error>) -> ExitCode {
@@ -194,22 +238,5 @@ extension TurnBudget {
             nanosecondsPerTurn: UInt64(loops.timePerTurn.nanoseconds),
             completionsPerTurn: max(1, loops.completionsPerTurn)
         )
-    }
-}
-
-extension RuntimeConfiguration {
-    /// The configuration with what `NORIA_*` variables say.
-    func withEnvironment() throws(RuntimeError) -> Self {
-        guard readsEnvironment, let text = Thread.environment("NORIA_BACKEND"), !text.isEmpty else {
-            return self
-        }
-        guard let policy = BackendPolicy(argument: text) else {
-            throw RuntimeError(
-                .configuration(
-                    "NORIA_BACKEND=\(text) is no backend: automatic, io_uring, epoll or poll"
-                )
-            )
-        }
-        return with { $0.backend = policy }
     }
 }

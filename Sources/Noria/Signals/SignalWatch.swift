@@ -23,7 +23,6 @@ final class SignalWatch {
 
     func begin() {
         do throws(Errno) {
-            try loop.engine.backend.watchWakeup(loop.wakeupDescriptor)
             try inbox.ignore(Signal.brokenPipe.rawValue)
             for signal in runtime.configuration.shutdown.signals {
                 try inbox.catchSignal(signal.rawValue)

@@ -28,8 +28,10 @@ final class IOUringBackend: Backend {
     init(buffers: BufferPool) throws(Errno) {
         self.buffers = buffers
         ring = try Ring(
-            entries: Self.submissionCapacity, completions: Self.completionCapacity,
-            answersPerTake: Self.answersPerTake)
+            entries: Self.submissionCapacity,
+            completions: Self.completionCapacity,
+            answersPerTake: Self.answersPerTake
+        )
         guard ring.supportsOperations else { throw .notSupported }
         // A ring's size is a power of two; the pool may be smaller.
         var count = 1
@@ -120,7 +122,10 @@ final class IOUringBackend: Backend {
     private func provide(_ buffer: BufferID) {
         provided &+= 1
         ring.provide(
-            buffer.rawValue, at: buffers.start(of: buffer), byteCount: buffers.byteCount)
+            buffer.rawValue,
+            at: buffers.start(of: buffer),
+            byteCount: buffers.byteCount
+        )
     }
 
     private func prepare(_ entry: Ring.Entry) {
