@@ -52,5 +52,11 @@ let package = Package(
             dependencies: ["Noria", "NoriaSystem", arguments],
             swiftSettings: house
         ),
+        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: house),
+        .testTarget(
+            name: "EndToEndTests",
+            dependencies: ["TestSupport", "NoriaCommand"],
+            swiftSettings: house
+        ),
     ]
 )

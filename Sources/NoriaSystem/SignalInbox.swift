@@ -8,6 +8,7 @@ package import SystemPackage
 /// The handler marks a bit and writes to the loop's wakeup; the loop asks `take()`.
 package struct SignalInbox: ~Copyable {
     private var previous: [(number: Int32, action: sigaction)] = []
+    private var wereBlocked: [Int32] = []
 
     /// Sends the handler's wakeups to an eventfd.
     package init(wakeup: Int32) { noria_signals_set_wakeup(wakeup) }
@@ -16,6 +17,13 @@ package struct SignalInbox: ~Copyable {
         var action = sigaction()
         _ = try check(noria_signals_catch(number, &action))
         previous.append((number, action))
+        // A parent that had it blocked, as Dispatch's threads have all, hands that on.
+        var set = sigset_t()
+        sigemptyset(&set)
+        sigaddset(&set, number)
+        var before = sigset_t()
+        pthread_sigmask(SIG_UNBLOCK, &set, &before)
+        if sigismember(&before, number) == 1 { wereBlocked.append(number) }
     }
 
     /// Writes are answered with EPIPE instead of a signal that ends the process.
@@ -45,6 +53,11 @@ package struct SignalInbox: ~Copyable {
         noria_signals_set_wakeup(-1)
         for var entry in previous.reversed() { sigaction(entry.number, &entry.action, nil) }
         previous = []
+        var set = sigset_t()
+        sigemptyset(&set)
+        for number in wereBlocked { sigaddset(&set, number) }
+        pthread_sigmask(SIG_BLOCK, &set, nil)
+        wereBlocked = []
     }
 
     /// Ends the process as the signal by default does.

@@ -101,31 +101,24 @@ extension StreamChannel {
     /// The reader waits only to forward: then nobody has to be woken for it, as long as all is
     /// plain.
     ///
-    /// False leaves the completion to the reader.
-    func forwards(_ first: Completion, to target: StreamChannel) -> Bool {
+    /// Returns the completion that the reader has to see itself, or nil when it goes on waiting.
+    func forward(_ first: Completion, beforeReaderTo target: StreamChannel) -> Completion? {
         var completion = first
         for _ in 0..<Self.forwardsPerTurn {
-            guard completion.result > 0, !isEnding, target.isClear else { return false }
+            guard completion.result > 0, !isEnding, target.isClear else { return completion }
             owesAnswer = true
             forwardedByteCount &+= Int(completion.result)
             do { try target.forward(completion) } catch { preconditionFailure("it is clear") }
             switch engine.submit(.receive(fd), owner: self) {
             case .pending(let token):
                 receiveToken = token
-                return true
+                return nil
             case .done(let next):
                 completion = next
             }
         }
         // A stream that always has data must not keep the others from their turn.
-        return resumeReader(with: completion)
-    }
-
-    private func resumeReader(with completion: Completion) -> Bool {
-        guard let parked = reader.take() else { preconditionFailure("forwarding has a reader") }
-        forwarding = nil
-        parked.resume(returning: completion, on: loop)
-        return true
+        return completion
     }
 
     private static let forwardsPerTurn = 128

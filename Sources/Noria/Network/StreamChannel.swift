@@ -30,7 +30,7 @@ final class StreamChannel: OperationOwner, @unchecked Sendable {
     @exclusivity(unchecked) var receiveToken: Token?
     @exclusivity(unchecked) var interruption = Interruption.none
     @exclusivity(unchecked) var inboundEnd: InboundEnd?
-    /// Where the reader that waits would send the bytes to, unchanged: see `forwards`.
+    /// Where the reader that waits would send the bytes to, unchanged: see `forward`.
     @exclusivity(unchecked) var forwarding: StreamChannel?
     @exclusivity(unchecked) var forwardedByteCount = 0
     /// Received, and not yet taken by a reading form.
@@ -184,7 +184,11 @@ final class StreamChannel: OperationOwner, @unchecked Sendable {
         switch kind {
         case .receive:
             receiveToken = nil
-            if let target = forwarding, forwards(completion, to: target) { return }
+            var completion = completion
+            if let target = forwarding {
+                guard let left = forward(completion, beforeReaderTo: target) else { return }
+                completion = left
+            }
             guard let parked = reader.take() else { preconditionFailure("a receive has a reader") }
             forwarding = nil
             parked.resume(returning: completion, on: loop)

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+import Glibc
+import TestSupport
+import Testing
+
+@Suite("noria, started wrongly, says what to do")
+struct CommandLineTests {
+    private func run(
+        _ arguments: [String],
+        environment: [String: String] = [:]
+    ) throws -> (exit: ChildProcess.Exit, errors: String) {
+        let process = try ChildProcess("noria", arguments, environment: environment)
+        let exit = try process.waitForExit()
+        return (exit, try process.errors.all())
+    }
+
+    @Test("a port in use is named, with exit code 1")
+    func portInUse() throws {
+        let server = try EchoServer(Backends.all[0])
+        let (exit, errors) = try run(["echo", "--port", "\(server.port)"])
+        #expect(exit == .code(1))
+        #expect(errors.contains("listen on 127.0.0.1:\(server.port): the address is in use"))
+        #expect(errors.contains("EADDRINUSE"))
+        #expect(try server.end() == .code(0))
+    }
+
+    @Test(
+        "a host that is no literal is refused with what to write",
+        arguments: ["localhost", "1.2.3", "", "[::1]"]
+    )
+    func badHost(host: String) throws {
+        let (exit, errors) = try run(["echo", "--host", host, "--port", "0"])
+        #expect(exit == .code(1))
+        #expect(errors.contains("IPv4 or IPv6 literals"))
+    }
+
+    @Test("a port out of range is refused")
+    func badPort() throws {
+        let (exit, errors) = try run(["echo", "--port", "70000"])
+        #expect(exit == .code(1))
+        #expect(errors.contains("0 to 65535"))
+    }
+
+    @Test("an unknown backend is a usage error that lists the known ones")
+    func badBackend() throws {
+        let (exit, errors) = try run(["echo", "--backend", "kqueue"])
+        #expect(exit == .code(64))
+        #expect(errors.contains("automatic, io_uring, epoll or poll"))
+    }
+
+    @Test("an unknown flag is a usage error")
+    func badFlag() throws {
+        let (exit, errors) = try run(["echo", "--frobnicate"])
+        #expect(exit == .code(64))
+        #expect(errors.contains("--frobnicate"))
+    }
+
+    @Test("two loops are refused until they are built")
+    func twoLoops() throws {
+        let (exit, errors) = try run(["echo", "--loops", "2"])
+        #expect(exit == .code(64))
+        #expect(errors.contains("not built yet"))
+    }
+
+    @Test(
+        "a variable of the environment that is no value ends it with 78 and its name",
+        arguments: [
+            ("NORIA_BACKEND", "nonsense"), ("NORIA_SHUTDOWN_DEADLINE", "3"),
+            ("NORIA_JOBS_PER_TURN", "0"), ("NORIA_TIME_PER_TURN", "1 ms"),
+            ("NORIA_COMPLETIONS_PER_TURN", "-1"),
+        ]
+    )
+    func badVariable(name: String, value: String) throws {
+        let (exit, errors) = try run(["echo", "--port", "0"], environment: [name: value])
+        #expect(exit == .code(78))
+        #expect(errors.contains("\(name)=\(value)"))
+    }
+
+    @Test("the environment's backend overrides the flag")
+    func environmentBackend() throws {
+        let process = try ChildProcess(
+            "noria",
+            ["echo", "--port", "0", "--backend", "automatic"],
+            environment: ["NORIA_BACKEND": "epoll"]
+        )
+        try process.output.line(containing: "backend=epoll")
+        process.signal(SIGINT)
+        #expect(try process.waitForExit() == .code(0))
+    }
+
+    @Test("help names every option")
+    func help() throws {
+        let process = try ChildProcess("noria", ["echo", "--help"])
+        #expect(try process.waitForExit() == .code(0))
+        let text = try process.output.all()
+        for option in ["--host", "--port", "--backend", "--loops"] {
+            #expect(text.contains(option))
+        }
+    }
+}

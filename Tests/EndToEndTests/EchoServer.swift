@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+import Glibc
+import TestSupport
+
+/// `noria echo` in a process of its own, on a free port.
+struct EchoServer {
+    let process: ChildProcess
+    let port: Int
+    let backend: String
+
+    init(_ backend: String, environment: [String: String] = [:]) throws {
+        process = try ChildProcess(
+            "noria",
+            ["echo", "--port", "0", "--backend", backend],
+            environment: environment
+        )
+        let line = try process.output.line(containing: "listening on ")
+        guard let port = Int(line.drop { $0 != ":" }.dropFirst().prefix { $0.isNumber }) else {
+            throw ChildProcess.Failure("no port in '\(line)'")
+        }
+        self.port = port
+        self.backend = backend
+    }
+
+    func connect(receiveBuffer: Int? = nil) throws -> BlockingClient {
+        try BlockingClient(port: port, receiveBuffer: receiveBuffer)
+    }
+
+    /// Ends it as a service manager does; it must end by itself, with code 0.
+    func end() throws -> ChildProcess.Exit {
+        process.signal(SIGTERM)
+        return try process.waitForExit()
+    }
+}
+
+/// The backends to test: the one that `NORIA_BACKEND` names, else all that start here.
+enum Backends {
+    static let all: [String] = {
+        if let name = getenv("NORIA_BACKEND") { return [String(cString: name)] }
+        return ["io_uring", "epoll", "poll"].filter { name in
+            if (try? EchoServer(name)) != nil { return true }
+            print("skipped: \(name) can't be had on this machine")
+            return false
+        }
+    }()
+}
+
+extension [UInt8] {
+    /// Bytes that tell where they belong: no two places of a message look alike.
+    static func pattern(_ count: Int, seed: Int = 0) -> [UInt8] {
+        (0..<count).map { UInt8(truncatingIfNeeded: ($0 &* 31) ^ ($0 >> 8) &+ seed) }
+    }
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+import Glibc
+
+/// A client that blocks, on whatever thread calls: the opposite of what it tests.
+public final class BlockingClient: @unchecked Sendable {
+    public struct Failure: Error, CustomStringConvertible, Equatable {
+        public let operation: String
+        public let errno: Int32
+        public var description: String { "\(operation): \(String(cString: strerror(errno)))" }
+    }
+
+    // SAFETY (`@unchecked Sendable`): one thread at a time uses a client; tests see to it.
+    private var fd: Int32
+
+    /// Connects to 127.0.0.1.
+    ///
+    /// Every call gives up after ten seconds, with EAGAIN.
+    public init(port: Int, receiveBuffer: Int? = nil) throws {
+        fd = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        var limit = timeval(tv_sec: 10, tv_usec: 0)
+        let size = socklen_t(MemoryLayout<timeval>.size)
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, size)
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, size)
+        if var receiveBuffer = receiveBuffer.map(Int32.init) {
+            setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receiveBuffer, 4)
+        }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = in_port_t(port).bigEndian
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        let result = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(fd, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        guard result == 0 else {
+            let error = errno
+            Glibc.close(fd)
+            fd = -1
+            throw Failure(operation: "connect", errno: error)
+        }
+    }
+
+    deinit { close() }
+
+    public func send(_ bytes: [UInt8]) throws {
+        var offset = 0
+        while offset < bytes.count {
+            let count = bytes.withUnsafeBytes {
+                Glibc.send(fd, $0.baseAddress! + offset, $0.count - offset, Int32(MSG_NOSIGNAL))
+            }
+            guard count > 0 else { throw Failure(operation: "send", errno: errno) }
+            offset += count
+        }
+    }
+
+    /// One chunk, empty at the end.
+    public func receive(atMost limit: Int = 65_536) throws -> [UInt8] {
+        var buffer = [UInt8](repeating: 0, count: limit)
+        let count = recv(fd, &buffer, limit, 0)
+        guard count >= 0 else { throw Failure(operation: "receive", errno: errno) }
+        return Array(buffer[..<count])
+    }
+
+    /// `count` bytes, or fewer when the stream ends before.
+    public func receive(exactly count: Int) throws -> [UInt8] {
+        var bytes: [UInt8] = []
+        while bytes.count < count {
+            let chunk = try receive(atMost: count - bytes.count)
+            if chunk.isEmpty { break }
+            bytes += chunk
+        }
+        return bytes
+    }
+
+    /// Everything up to the end.
+    public func receiveAll() throws -> [UInt8] {
+        var bytes: [UInt8] = []
+        while true {
+            let chunk = try receive()
+            if chunk.isEmpty { return bytes }
+            bytes += chunk
+        }
+    }
+
+    public func endSending() { shutdown(fd, Int32(SHUT_WR)) }
+
+    /// A reset instead of an end.
+    public func abort() {
+        var linger = Glibc.linger(l_onoff: 1, l_linger: 0)
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout<linger>.size))
+        close()
+    }
+
+    public func close() {
+        if fd >= 0 { Glibc.close(fd) }
+        fd = -1
+    }
+}
+
+/// Runs closures on plain threads and waits for all of them.
+public enum PlainThreads {
+    public static func run(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
+        var threads: [pthread_t] = []
+        for index in 0..<count {
+            var thread = pthread_t()
+            let box = Unmanaged.passRetained(Box { body(index) })
+            pthread_create(
+                &thread,
+                nil,
+                {
+                    Unmanaged<Box>.fromOpaque($0!).takeRetainedValue().body()
+                    return nil
+                },
+                box.toOpaque()
+            )
+            threads.append(thread)
+        }
+        for thread in threads { pthread_join(thread, nil) }
+    }
+
+    private final class Box {
+        let body: () -> Void
+        init(_ body: @escaping () -> Void) { self.body = body }
+    }
+}
+
+extension BlockingClient {
+    /// Sends what fits within a tenth of a second: how many bytes.
+    public func sendWithoutWaiting(_ bytes: [UInt8]) throws -> Int {
+        var descriptor = pollfd(fd: fd, events: Int16(POLLOUT), revents: 0)
+        guard poll(&descriptor, 1, 100) == 1, descriptor.revents & Int16(POLLOUT) != 0 else {
+            return 0
+        }
+        let count = bytes.withUnsafeBytes {
+            Glibc.send(fd, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
+        }
+        return max(0, count)
+    }
+}
