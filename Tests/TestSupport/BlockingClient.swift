@@ -2,11 +2,11 @@
 import Glibc
 
 /// A client that blocks, on whatever thread calls: the opposite of what it tests.
-public final class BlockingClient: @unchecked Sendable {
-    public struct Failure: Error, CustomStringConvertible, Equatable {
-        public let operation: String
-        public let errno: Int32
-        public var description: String { "\(operation): \(String(cString: strerror(errno)))" }
+package final class BlockingClient: @unchecked Sendable {
+    package struct Failure: Error, CustomStringConvertible, Equatable {
+        package let operation: String
+        package let errno: Int32
+        package var description: String { "\(operation): \(String(cString: strerror(errno)))" }
     }
 
     // SAFETY (`@unchecked Sendable`): one thread at a time uses a client; tests see to it.
@@ -15,7 +15,7 @@ public final class BlockingClient: @unchecked Sendable {
     /// Connects to 127.0.0.1.
     ///
     /// Every call gives up after ten seconds, with EAGAIN.
-    public init(port: Int, receiveBuffer: Int? = nil) throws {
+    package init(port: Int, receiveBuffer: Int? = nil) throws {
         fd = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         var limit = timeval(tv_sec: 10, tv_usec: 0)
         let size = socklen_t(MemoryLayout<timeval>.size)
@@ -43,11 +43,16 @@ public final class BlockingClient: @unchecked Sendable {
 
     deinit { close() }
 
-    public func send(_ bytes: [UInt8]) throws {
+    package func send(_ bytes: [UInt8]) throws {
         var offset = 0
         while offset < bytes.count {
             let count = bytes.withUnsafeBytes {
-                Glibc.send(fd, $0.baseAddress! + offset, $0.count - offset, Int32(MSG_NOSIGNAL))
+                Glibc.send(
+                    fd,
+                    $0.baseAddress?.advanced(by: offset),
+                    $0.count - offset,
+                    Int32(MSG_NOSIGNAL)
+                )
             }
             guard count > 0 else { throw Failure(operation: "send", errno: errno) }
             offset += count
@@ -55,7 +60,7 @@ public final class BlockingClient: @unchecked Sendable {
     }
 
     /// One chunk, empty at the end.
-    public func receive(atMost limit: Int = 65_536) throws -> [UInt8] {
+    package func receive(atMost limit: Int = 65_536) throws -> [UInt8] {
         var buffer = [UInt8](repeating: 0, count: limit)
         let count = recv(fd, &buffer, limit, 0)
         guard count >= 0 else { throw Failure(operation: "receive", errno: errno) }
@@ -63,7 +68,7 @@ public final class BlockingClient: @unchecked Sendable {
     }
 
     /// `count` bytes, or fewer when the stream ends before.
-    public func receive(exactly count: Int) throws -> [UInt8] {
+    package func receive(exactly count: Int) throws -> [UInt8] {
         var bytes: [UInt8] = []
         while bytes.count < count {
             let chunk = try receive(atMost: count - bytes.count)
@@ -74,7 +79,7 @@ public final class BlockingClient: @unchecked Sendable {
     }
 
     /// Everything up to the end.
-    public func receiveAll() throws -> [UInt8] {
+    package func receiveAll() throws -> [UInt8] {
         var bytes: [UInt8] = []
         while true {
             let chunk = try receive()
@@ -83,24 +88,24 @@ public final class BlockingClient: @unchecked Sendable {
         }
     }
 
-    public func endSending() { shutdown(fd, Int32(SHUT_WR)) }
+    package func endSending() { shutdown(fd, Int32(SHUT_WR)) }
 
     /// A reset instead of an end.
-    public func abort() {
+    package func abort() {
         var linger = Glibc.linger(l_onoff: 1, l_linger: 0)
         setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout<linger>.size))
         close()
     }
 
-    public func close() {
+    package func close() {
         if fd >= 0 { Glibc.close(fd) }
         fd = -1
     }
 }
 
 /// Runs closures on plain threads and waits for all of them.
-public enum PlainThreads {
-    public static func run(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
+package enum PlainThreads {
+    package static func run(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
         var threads: [pthread_t] = []
         for index in 0..<count {
             var thread = pthread_t()
@@ -109,7 +114,7 @@ public enum PlainThreads {
                 &thread,
                 nil,
                 {
-                    Unmanaged<Box>.fromOpaque($0!).takeRetainedValue().body()
+                    if let box = $0 { Unmanaged<Box>.fromOpaque(box).takeRetainedValue().body() }
                     return nil
                 },
                 box.toOpaque()
@@ -127,7 +132,7 @@ public enum PlainThreads {
 
 extension BlockingClient {
     /// Sends what fits within a tenth of a second: how many bytes.
-    public func sendWithoutWaiting(_ bytes: [UInt8]) throws -> Int {
+    package func sendWithoutWaiting(_ bytes: [UInt8]) throws -> Int {
         var descriptor = pollfd(fd: fd, events: Int16(POLLOUT), revents: 0)
         guard poll(&descriptor, 1, 100) == 1, descriptor.revents & Int16(POLLOUT) != 0 else {
             return 0

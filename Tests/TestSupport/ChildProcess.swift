@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-public import Glibc
+package import Glibc
 internal import Synchronization
 
 /// A program of ours in a process of its own, watched by its pipes and its exit.
-public final class ChildProcess: Sendable {
-    public enum Exit: Equatable, Sendable {
+package final class ChildProcess: Sendable {
+    package enum Exit: Equatable, Sendable {
         case code(Int32)
         case signal(Int32)
     }
 
-    public struct Failure: Error, CustomStringConvertible {
-        public let description: String
-        public init(_ description: String) { self.description = description }
+    package struct Failure: Error, CustomStringConvertible {
+        package let description: String
+        package init(_ description: String) { self.description = description }
     }
 
-    public let pid: pid_t
-    public let output: PipeReader
-    public let errors: PipeReader
+    package let pid: pid_t
+    package let output: PipeReader
+    package let errors: PipeReader
     private let reaped = Mutex<Exit?>(nil)
 
     /// The folder that SwiftPM builds programs and test bundles into.
-    public static var productFolder: String {
+    package static var productFolder: String {
         var buffer = [CChar](repeating: 0, count: 4096)
         // The bundle is the running program itself under `swift test`.
         let bundle = CommandLine.arguments.first { $0.hasSuffix(".xctest") }
@@ -34,7 +34,7 @@ public final class ChildProcess: Sendable {
             .joined(separator: "/")
     }
 
-    public init(
+    package init(
         _ program: String,
         _ arguments: [String],
         environment: [String: String] = [:]
@@ -93,10 +93,10 @@ public final class ChildProcess: Sendable {
         return (ends[0], ends[1])
     }
 
-    public func signal(_ number: Int32) { kill(pid, number) }
+    package func signal(_ number: Int32) { kill(pid, number) }
 
     /// Waits for the end, ten seconds at most.
-    public func waitForExit() throws -> Exit {
+    package func waitForExit() throws -> Exit {
         if let exit = reaped.withLock({ $0 }) { return exit }
         var status: Int32 = 0
         try Waiting.until("the process to end") {
@@ -111,11 +111,11 @@ public final class ChildProcess: Sendable {
     }
 
     /// The numbers of its open descriptors.
-    public var descriptorCount: Int { Self.entryCount("/proc/\(pid)/fd") }
+    package var descriptorCount: Int { Self.entryCount("/proc/\(pid)/fd") }
     /// Its threads.
-    public var threadCount: Int { Self.entryCount("/proc/\(pid)/task") }
+    package var threadCount: Int { Self.entryCount("/proc/\(pid)/task") }
 
-    public static func entryCount(_ path: String) -> Int {
+    package static func entryCount(_ path: String) -> Int {
         guard let folder = opendir(path) else { return 0 }
         defer { closedir(folder) }
         var count = 0
@@ -127,7 +127,7 @@ public final class ChildProcess: Sendable {
 }
 
 /// Reads a pipe on a thread of its own, so that whoever writes never waits.
-public final class PipeReader: Sendable {
+package final class PipeReader: Sendable {
     private let state = Mutex((bytes: [UInt8](), isAtEnd: false))
 
     init(_ descriptor: Int32) {
@@ -137,7 +137,7 @@ public final class PipeReader: Sendable {
             &thread,
             nil,
             {
-                Unmanaged<Box>.fromOpaque($0!).takeRetainedValue().read()
+                if let box = $0 { Unmanaged<Box>.fromOpaque(box).takeRetainedValue().read() }
                 return nil
             },
             box.toOpaque()
@@ -165,15 +165,15 @@ public final class PipeReader: Sendable {
         }
     }
 
-    public var text: String {
+    package var text: String {
         state.withLock { String(decoding: $0.bytes, as: UTF8.self) }
     }
 
-    public var lines: [String] { text.split(separator: "\n").map(String.init) }
+    package var lines: [String] { text.split(separator: "\n").map(String.init) }
 
     /// Waits until a whole line holds `part`, ten seconds at most.
     @discardableResult
-    public func line(containing part: String) throws -> String {
+    package func line(containing part: String) throws -> String {
         var found: String?
         try wait("a line with '\(part)'") {
             let ended = text.hasSuffix("\n") ? lines : lines.dropLast()
@@ -184,7 +184,7 @@ public final class PipeReader: Sendable {
     }
 
     /// Waits for the end of the pipe and gives all that came.
-    public func all() throws -> String {
+    package func all() throws -> String {
         try wait("the end of the output") { state.withLock { $0.isAtEnd } }
         return text
     }
@@ -195,8 +195,8 @@ public final class PipeReader: Sendable {
 }
 
 /// Waits for another process to have done something: looks every few milliseconds, ten seconds.
-public enum Waiting {
-    public static func until(
+package enum Waiting {
+    package static func until(
         _ what: String,
         _ condition: () -> Bool,
         seen: () -> String = { "" }
