@@ -52,5 +52,10 @@ let package = Package(
             dependencies: ["Noria", "NoriaSystem", arguments],
             swiftSettings: house
         ),
+        .testTarget(
+            name: "NoriaEngineTests",
+            dependencies: ["NoriaEngine", "NoriaSystem", system],
+            swiftSettings: house
+        ),
     ]
 )

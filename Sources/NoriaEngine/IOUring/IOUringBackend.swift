@@ -117,6 +117,8 @@ final class IOUringBackend: Backend {
         if provided < armedReceives { provide(buffer) } else { buffers.giveBack(buffer) }
     }
 
+    var freeBufferCount: Int { buffers.freeCount + provided }
+
     private func provide(_ buffer: BufferID) {
         provided &+= 1
         ring.provide(

@@ -81,7 +81,7 @@ package final class SimulatedKernel {
         guard let socket = socket(fd) else { return }
         table[Int(fd)] = nil
         socket.isClosed = true
-        socket.queue?.forEach { $0.peer.map(reset) }
+        for waiting in socket.queue ?? [] { waiting.peer.map(reset) }
         if socket.inbound.isEmpty { socket.peer?.isEnded = true } else { socket.peer.map(reset) }
         socket.peer?.peer = nil
     }
