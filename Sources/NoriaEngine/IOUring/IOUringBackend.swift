@@ -28,8 +28,10 @@ final class IOUringBackend: Backend {
     init(buffers: BufferPool) throws(Errno) {
         self.buffers = buffers
         ring = try Ring(
-            entries: Self.submissionCapacity, completions: Self.completionCapacity,
-            answersPerTake: Self.answersPerTake)
+            entries: Self.submissionCapacity,
+            completions: Self.completionCapacity,
+            answersPerTake: Self.answersPerTake
+        )
         guard ring.supportsOperations else { throw .notSupported }
         // A ring's size is a power of two; the pool may be smaller.
         var count = 1
@@ -87,6 +89,7 @@ final class IOUringBackend: Backend {
             entry.offset = UInt64(byteCount)
             prepare(entry)
         case .watch:
+            let token = token.marked(as: .watch)
             var entry = Ring.Entry(.pollAdd, fd: submission.descriptor, userData: token.rawValue)
             entry.flags = Ring.Flags.readable
             prepare(entry)
@@ -109,7 +112,11 @@ final class IOUringBackend: Backend {
 
     func cancel(_ token: Token, kind: Submission.Kind, descriptor: Int32) {
         var entry = Ring.Entry(.cancel, fd: -1, userData: Self.cancellationToken.rawValue)
-        entry.address = (kind == .receive ? token.marked(as: .receive) : token).rawValue
+        switch kind {
+        case .receive: entry.address = token.marked(as: .receive).rawValue
+        case .watch: entry.address = token.marked(as: .watch).rawValue
+        case .accept, .connect, .send, .sendNow: entry.address = token.rawValue
+        }
         prepare(entry)
     }
 
@@ -122,7 +129,10 @@ final class IOUringBackend: Backend {
     private func provide(_ buffer: BufferID) {
         provided &+= 1
         ring.provide(
-            buffer.rawValue, at: buffers.start(of: buffer), byteCount: buffers.byteCount)
+            buffer.rawValue,
+            at: buffers.start(of: buffer),
+            byteCount: buffers.byteCount
+        )
     }
 
     private func prepare(_ entry: Ring.Entry) {
@@ -174,6 +184,10 @@ final class IOUringBackend: Backend {
             return true
         case .operation:
             completions.append(Completion(token: token, result: answer.result))
+            return false
+        case .watch:
+            let token = token.marked(as: .operation)
+            completions.append(Completion(token: token, result: min(answer.result, 0)))
             return false
         case .receive:
             armedReceives &-= 1
