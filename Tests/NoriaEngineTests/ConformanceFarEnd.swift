@@ -99,6 +99,16 @@ enum Sockets {
         return (Int32(near), far)
     }
 
+    /// Gives this thread a table of descriptors of its own, a copy, which ends with it.
+    static func unshareDescriptors() -> Bool {
+        // The name is behind _GNU_SOURCE, which the module map of Glibc does not set.
+        guard let symbol = dlsym(nil, "unshare") else { return false }
+        // SAFETY: unshare(2) takes and returns an int.
+        let unshare = unsafeBitCast(symbol, to: (@convention(c) (Int32) -> Int32).self)
+        // CLONE_FILES
+        return unshare(0x400) == 0
+    }
+
     static func setBlocking(_ fd: Int32) {
         _ = fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK)
     }

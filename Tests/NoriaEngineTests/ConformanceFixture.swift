@@ -135,6 +135,15 @@ final class ConformanceFixture {
         return (near, far)
     }
 
+    /// The same without TCP, for subjects that need thousands.
+    func cheapConnection() throws -> (near: Int32, far: any FarEnd) {
+        guard kernel == nil else { return try connection() }
+        let (near, far) = try Socket.pair()
+        Sockets.setBlocking(far)
+        try engine.backend.register(near)
+        return (near, BlockingFarEnd(far))
+    }
+
     func close(_ near: Int32) {
         engine.backend.deregister(near)
         closeOnly(near)
