@@ -27,6 +27,10 @@ package protocol Backend: AnyObject {
     func giveBack(_ buffer: BufferID)
     /// The buffers that no completion holds: in the pool, or lent to the kernel for receives.
     var freeBufferCount: Int { get }
+    /// Whether a receive that waits may take a buffer in the next wait, not only a new one.
+    ///
+    /// Then no more starved receives are fed in a turn than there are buffers for.
+    var takesBuffersLater: Bool { get }
 
     /// Hands over what was submitted, and waits up to `nanoseconds` for something to end: 0 looks
     /// without waiting, negative waits without end. Answers are appended to `completions`, at
@@ -36,4 +40,5 @@ package protocol Backend: AnyObject {
 
 extension Backend {
     package var freeBufferCount: Int { buffers.freeCount }
+    package var takesBuffersLater: Bool { true }
 }

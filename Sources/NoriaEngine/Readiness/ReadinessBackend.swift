@@ -44,6 +44,8 @@ package final class ReadinessBackend: Backend {
 
     package var kind: BackendKind { selector.kind }
     package var features: [String] { [] }
+    /// A receive that was tried and waits has nothing to receive: the next in line may try.
+    package var takesBuffersLater: Bool { false }
 
     // MARK: Descriptors
 
