@@ -58,5 +58,10 @@ let package = Package(
             dependencies: ["TestSupport", "NoriaCommand"],
             swiftSettings: house
         ),
+        .testTarget(
+            name: "NoriaEngineTests",
+            dependencies: ["NoriaEngine", "NoriaSystem", system],
+            swiftSettings: house
+        ),
     ]
 )

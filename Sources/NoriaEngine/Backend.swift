@@ -25,9 +25,20 @@ package protocol Backend: AnyObject {
     func cancel(_ token: Token, kind: Submission.Kind, descriptor: Int32)
     /// Gives a buffer of a completion back.
     func giveBack(_ buffer: BufferID)
+    /// The buffers that no completion holds: in the pool, or lent to the kernel for receives.
+    var freeBufferCount: Int { get }
+    /// Whether a receive that waits may take a buffer in the next wait, not only a new one.
+    ///
+    /// Then no more starved receives are fed in a turn than there are buffers for.
+    var takesBuffersLater: Bool { get }
 
     /// Hands over what was submitted, and waits up to `nanoseconds` for something to end: 0 looks
     /// without waiting, negative waits without end. Answers are appended to `completions`, at
     /// most about `limit`. Returns whether the wakeup was seen.
     func wait(nanoseconds: Int64, limit: Int, into completions: inout CompletionQueue) -> Bool
+}
+
+extension Backend {
+    package var freeBufferCount: Int { buffers.freeCount }
+    package var takesBuffersLater: Bool { true }
 }

@@ -39,7 +39,9 @@ package enum BackendSelection {
                 return try IOUringBackend(buffers: buffers)
             case .epoll:
                 return ReadinessBackend(selector: try EpollSelector(), buffers: buffers)
-            case .poll, .simulated:
+            case .poll:
+                return ReadinessBackend(selector: PollSelector(), buffers: buffers)
+            case .simulated:
                 throw Errno.notSupported
             }
         } catch {

@@ -9,6 +9,8 @@ package struct Token: Hashable, Sendable {
         case operation
         /// An operation too: one that may take a buffer. Only a ring tells it apart.
         case receive
+        /// An operation too: its answer is a set of bits, which say no more than that it came.
+        case watch
         /// The eventfd that rouses a sleeping engine.
         case wakeup
         /// The answer to a request to cancel, which nobody waits for.

@@ -16,6 +16,8 @@ package final class Engine {
     @exclusivity(unchecked) private var completions = CompletionQueue()
     /// Receives that found no buffer, in the order in which they will get one.
     @exclusivity(unchecked) private var starved = StarvedReceives()
+    /// The receives fed since the last look that may each take a buffer in the next one.
+    @exclusivity(unchecked) private var promisedCount = 0
     @exclusivity(unchecked) package private(set) var completionCount: UInt64 = 0
     @exclusivity(unchecked) private var isClosed = false
     @exclusivity(unchecked) package private(set) var starvedCount: UInt64 = 0
@@ -35,15 +37,17 @@ package final class Engine {
         }
         if let completion = backend.submit(submission, token: token) {
             guard lacksBuffer(completion, submission.kind) else { return .done(completion) }
+            operations.insert(token, submission.kind, submission.descriptor, owner: owner)
             starve(token)
+        } else {
+            operations.insert(token, submission.kind, submission.descriptor, owner: owner)
         }
-        operations.insert(token, submission.kind, submission.descriptor, owner: owner)
         return .pending(token)
     }
 
     /// Asks for an operation's early end; its completion comes later, as always.
     package func cancel(_ token: Token) {
-        guard let (kind, descriptor) = operations.find(token) else { return }
+        guard let (kind, descriptor) = operations.cancel(token) else { return }
         if starved.remove(token) {
             completions.append(Completion(token: token, result: -Errno.canceled.rawValue))
         } else {
@@ -71,11 +75,19 @@ package final class Engine {
         if !starved.isEmpty { feedStarved() }
     }
 
+    /// Submits starved receives again, as many as there are buffers for.
+    ///
+    /// It is called whenever one may have become free: when one is given back, when a receive
+    /// ended that needed none, and as a receive joins the line, for by the time that the kernel's
+    /// ENOBUFS is delivered the last buffer may be back, and no other call would come.
     private func feedStarved() {
-        guard let token = starved.popFirst(), let (kind, descriptor) = operations.find(token)
-        else { return }
-        if let completion = backend.submit(Submission(kind, descriptor), token: token) {
-            completions.append(completion)
+        while backend.freeBufferCount > promisedCount, let token = starved.popFirst() {
+            guard let (kind, descriptor) = operations.find(token) else { continue }
+            if let completion = backend.submit(Submission(kind, descriptor), token: token) {
+                completions.append(completion)
+            } else if backend.takesBuffersLater {
+                promisedCount &+= 1
+            }
         }
     }
 
@@ -83,7 +95,8 @@ package final class Engine {
     ///
     /// Whether the wakeup was seen.
     package func look(nanoseconds: Int64, limit: Int) -> Bool {
-        backend.wait(
+        promisedCount = 0
+        return backend.wait(
             nanoseconds: completions.isEmpty ? nanoseconds : 0,
             limit: limit,
             into: &completions
@@ -93,13 +106,17 @@ package final class Engine {
     /// Tells the owners, at most `limit` of them; the rest waits for the next turn.
     package func deliver(limit: Int) {
         var left = limit
-        while left > 0, let completion = completions.popFirst() {
+        while left > 0, var completion = completions.popFirst() {
             left &-= 1
             if completion.result == -Errno.noBufferSpace.rawValue,
                 let (kind, _) = operations.find(completion.token), kind == .receive
             {
-                starve(completion.token)
-                continue
+                // Cancelled meanwhile: the backend no longer knew it, so nobody else ends it.
+                guard operations.isCancelled(completion.token) else {
+                    starve(completion.token)
+                    continue
+                }
+                completion.result = -Errno.canceled.rawValue
             }
             completionCount &+= 1
             guard let (owner, kind) = operations.remove(completion.token) else {
@@ -109,6 +126,7 @@ package final class Engine {
             }
             owner.complete(completion, kind: kind)
         }
+        if !starved.isEmpty { feedStarved() }
     }
 
     /// The received bytes of a completion.
@@ -129,6 +147,7 @@ package final class Engine {
     private func starve(_ token: Token) {
         starvedCount &+= 1
         starved.append(token)
+        feedStarved()
     }
 }
 

@@ -19,6 +19,7 @@ struct OperationTable: ~Copyable {
         var kind: Submission.Kind
         var descriptor: Int32
         var generation: UInt32
+        var isCancelled = false
         /// While the slot is free: the next free one.
         var nextFree: UInt32
     }
@@ -60,6 +61,7 @@ struct OperationTable: ~Copyable {
         slot.pointee.owner = owner
         slot.pointee.kind = kind
         slot.pointee.descriptor = descriptor
+        slot.pointee.isCancelled = false
         count &+= 1
     }
 
@@ -83,6 +85,15 @@ struct OperationTable: ~Copyable {
         guard let slot = live(token) else { return nil }
         return (slot.pointee.kind, slot.pointee.descriptor)
     }
+
+    /// Notes that an operation is to end early, and answers like `find`.
+    mutating func cancel(_ token: Token) -> (kind: Submission.Kind, descriptor: Int32)? {
+        guard let slot = live(token) else { return nil }
+        slot.pointee.isCancelled = true
+        return (slot.pointee.kind, slot.pointee.descriptor)
+    }
+
+    func isCancelled(_ token: Token) -> Bool { live(token)?.pointee.isCancelled ?? false }
 
     /// Ends an operation: its owner, once, or nil for a token whose time has passed.
     mutating func remove(

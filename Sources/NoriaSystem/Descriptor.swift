@@ -8,6 +8,12 @@ package enum Descriptor {
     /// Closes; the descriptor is gone whatever the result (EINTR included, on Linux).
     package static func close(_ fd: Int32) { _ = Glibc.close(fd) }
 
+    /// Whether a read would not wait: bytes, an end or an error are there.
+    package static func isReadable(_ fd: Int32) -> Bool {
+        var entry = pollfd(fd: fd, events: Int16(POLLIN), revents: 0)
+        return noria_poll(&entry, 1, 0) > 0
+    }
+
     /// A counter that is readable while it is not zero.
     package static func event() throws(Errno) -> Int32 {
         try check(eventfd(0, Int32(EFD_NONBLOCK) | Int32(EFD_CLOEXEC)))

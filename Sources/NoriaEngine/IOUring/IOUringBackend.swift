@@ -89,6 +89,7 @@ final class IOUringBackend: Backend {
             entry.offset = UInt64(byteCount)
             prepare(entry)
         case .watch:
+            let token = token.marked(as: .watch)
             var entry = Ring.Entry(.pollAdd, fd: submission.descriptor, userData: token.rawValue)
             entry.flags = Ring.Flags.readable
             prepare(entry)
@@ -111,13 +112,19 @@ final class IOUringBackend: Backend {
 
     func cancel(_ token: Token, kind: Submission.Kind, descriptor: Int32) {
         var entry = Ring.Entry(.cancel, fd: -1, userData: Self.cancellationToken.rawValue)
-        entry.address = (kind == .receive ? token.marked(as: .receive) : token).rawValue
+        switch kind {
+        case .receive: entry.address = token.marked(as: .receive).rawValue
+        case .watch: entry.address = token.marked(as: .watch).rawValue
+        case .accept, .connect, .send, .sendNow: entry.address = token.rawValue
+        }
         prepare(entry)
     }
 
     func giveBack(_ buffer: BufferID) {
         if provided < armedReceives { provide(buffer) } else { buffers.giveBack(buffer) }
     }
+
+    var freeBufferCount: Int { buffers.freeCount + provided }
 
     private func provide(_ buffer: BufferID) {
         provided &+= 1
@@ -177,6 +184,10 @@ final class IOUringBackend: Backend {
             return true
         case .operation:
             completions.append(Completion(token: token, result: answer.result))
+            return false
+        case .watch:
+            let token = token.marked(as: .operation)
+            completions.append(Completion(token: token, result: min(answer.result, 0)))
             return false
         case .receive:
             armedReceives &-= 1

@@ -44,6 +44,8 @@ package final class ReadinessBackend: Backend {
 
     package var kind: BackendKind { selector.kind }
     package var features: [String] { [] }
+    /// A receive that was tried and waits has nothing to receive: the next in line may try.
+    package var takesBuffersLater: Bool { false }
 
     // MARK: Descriptors
 
@@ -100,7 +102,7 @@ package final class ReadinessBackend: Backend {
         guard let slot = registered(submission.descriptor) else {
             return Completion(token: token, result: -Errno.badFileDescriptor.rawValue)
         }
-        if slot.pointee.ready.contains(submission.kind.direction) {
+        if slot.pointee.ready.contains(submission.kind.direction) || submission.kind == .watch {
             let completion = perform(submission, slot, token)
             if completion != nil { return completion }
         }
@@ -154,9 +156,22 @@ package final class ReadinessBackend: Backend {
         case .connect:
             return connect(submission, slot, token)
         case .watch:
-            exhaust(.readable, slot, fd)
-            return Completion(token: token, result: 0)
+            return watch(fd, slot, token)
         }
+    }
+
+    /// Asks for the level: whoever reads the descriptor may have left bytes, with no edge to come.
+    private func watch(
+        _ fd: Int32,
+        _ slot: UnsafeMutablePointer<Slot>,
+        _ token: Token
+    ) -> Completion? {
+        guard Descriptor.isReadable(fd) else {
+            exhaust(.readable, slot, fd)
+            return nil
+        }
+        slot.pointee.ready.insert(.readable)
+        return Completion(token: token, result: 0)
     }
 
     private func receive(
