@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The load on an echo server: a closed loop with one request in flight on each connection. One
+// thread on edge-triggered epoll, so that the load costs less than any server it measures. The
+// length of every answer is verified always, its content with --check.
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "histogram.h"
+#include "options.h"
+
+enum {
+    events_per_turn = 256,
+    buffer_byte_count = 64 * 1024,
+    /// Each request sends another slice of the pattern, so that an answer that belongs to another
+    /// request or connection fails the check. A prime, so that slices do not repeat in step.
+    pattern_shift_limit = 4093,
+};
+
+/// One connection: at most one request is in flight, from `issue` to `complete`.
+struct connection {
+    int fd; // -1 once the connection failed.
+    bool busy;
+    size_t sent, received;
+    const char *request; // The slice of the pattern that is in flight.
+    unsigned turn;       // Moves the slice.
+    uint64_t started;
+};
+
+/// One stretch of load, the warm-up or the measured part: it ends by count or by time, and once
+/// every request that it issued was answered.
+struct phase {
+    uint64_t request_limit; // 0: no limit.
+    uint64_t end;           // A time of the monotonic clock; 0: no end.
+    uint64_t issued, completed, last_completion;
+};
+
+static struct options options;
+static struct connection *connections;
+static char *pattern;
+static char buffer[buffer_byte_count];
+static int epoll;
+static uint64_t errors;
+static struct phase phase;
+static struct histogram latencies;
+
+static void fail(struct connection *connection, const char *what, int error) {
+    if (errors++ < 5)
+        fprintf(stderr, "connection %td: %s%s%s\n", connection - connections, what,
+                error ? ": " : "", error ? strerror(error) : "");
+    close(connection->fd);
+    connection->fd = -1;
+    if (connection->busy) phase.issued--; // No answer is owed any more.
+    connection->busy = false;
+}
+
+static void send_rest(struct connection *connection) {
+    while (connection->busy && connection->sent < options.byte_count) {
+        ssize_t count = send(connection->fd, connection->request + connection->sent,
+                             options.byte_count - connection->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (count < 0 && errno == EAGAIN) return; // An EPOLLOUT edge follows.
+        if (count < 0) return fail(connection, "send", errno);
+        connection->sent += (size_t)count;
+    }
+}
+
+/// Starts the connection's next request unless the phase has had its fill.
+static void issue(struct connection *connection, uint64_t now) {
+    if (phase.request_limit && phase.issued >= phase.request_limit) return;
+    if (phase.end && now >= phase.end) return;
+    phase.issued++;
+    size_t shift = ((size_t)(connection - connections) * 131 + connection->turn++ * 31);
+    connection->request = pattern + shift % pattern_shift_limit;
+    connection->busy = true;
+    connection->sent = connection->received = 0;
+    connection->started = now;
+    send_rest(connection);
+}
+
+static void complete(struct connection *connection) {
+    uint64_t now = monotonic_ns();
+    histogram_add(&latencies, now - connection->started);
+    connection->busy = false;
+    phase.completed++;
+    phase.last_completion = now;
+    issue(connection, now);
+}
+
+static void receive(struct connection *connection) {
+    for (;;) {
+        ssize_t count = recv(connection->fd, buffer, sizeof buffer, MSG_DONTWAIT);
+        if (count < 0 && errno == EAGAIN) return;
+        if (count < 0) return fail(connection, "recv", errno);
+        if (count == 0) return fail(connection, "the server closed the connection", 0);
+        if (!connection->busy || connection->received + (size_t)count > connection->sent)
+            return fail(connection, "the answer is longer than the request", 0);
+        if (options.check &&
+            memcmp(buffer, connection->request + connection->received, (size_t)count) != 0)
+            return fail(connection, "the answer differs from the request", 0);
+        connection->received += (size_t)count;
+        if (connection->received == options.byte_count) {
+            // The next answer has a new edge, and a close after this one is met at the next send.
+            return complete(connection);
+        }
+        if (connection->sent < options.byte_count) {
+            send_rest(connection);
+            if (connection->fd < 0) return;
+        }
+    }
+}
+
+static void connect_all(void) {
+    struct rlimit files = {.rlim_cur = 0};
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    for (size_t index = 0; index < options.connection_count; index++) {
+        struct connection *connection = &connections[index];
+        connection->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        struct timeval limit = {.tv_sec = 5};
+        int on = 1;
+        // Linux bounds a blocking `connect` by the send time-out; all later calls are MSG_DONTWAIT.
+        if (connection->fd < 0 ||
+            setsockopt(connection->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) < 0 ||
+            setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 ||
+            connect(connection->fd, (struct sockaddr *)&options.address,
+                    sizeof options.address) < 0) {
+            perror("connect");
+            exit(1);
+        }
+        struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+                                    .data.ptr = connection};
+        if (epoll_ctl(epoll, EPOLL_CTL_ADD, connection->fd, &event) < 0) {
+            perror("epoll_ctl");
+            exit(1);
+        }
+    }
+}
+
+/// Runs `phase` to its end. Ten seconds without an answer, or the time limit, end it as an error.
+static void run(uint64_t time_limit) {
+    struct epoll_event events[events_per_turn];
+    uint64_t now = monotonic_ns();
+    phase.last_completion = now;
+    for (size_t index = 0; index < options.connection_count; index++)
+        if (connections[index].fd >= 0) issue(&connections[index], now);
+    while (phase.completed < phase.issued) {
+        int count = epoll_wait(epoll, events, events_per_turn, 1000);
+        for (int index = 0; index < count; index++) {
+            struct connection *connection = events[index].data.ptr;
+            if (connection->fd >= 0 && events[index].events & EPOLLOUT) send_rest(connection);
+            if (connection->fd >= 0) receive(connection);
+        }
+        if (count < events_per_turn) {
+            now = monotonic_ns();
+            bool stalled = now - phase.last_completion > 10 * ns_per_second;
+            if (stalled || now > time_limit) {
+                fprintf(stderr, "%s with %llu requests unanswered\n",
+                        stalled ? "stalled" : "out of time",
+                        (unsigned long long)(phase.issued - phase.completed));
+                errors++;
+                return;
+            }
+        }
+    }
+    if (phase.request_limit && phase.completed < phase.request_limit) errors++;
+}
+
+/// With --gate the caller reads the server's clocks between the warm-up and the measured part.
+static void wait_at_gate(const char *line) {
+    if (!options.gate) return;
+    puts(line);
+    fflush(stdout);
+    while (getchar() != '\n' && !feof(stdin)) {
+    }
+}
+
+int main(int argument_count, char **arguments) {
+    options = parse_options(argument_count, arguments);
+    connections = calloc(options.connection_count, sizeof *connections);
+    pattern = malloc(options.byte_count + pattern_shift_limit);
+    if (connections == NULL || pattern == NULL) return perror("malloc"), 1;
+    uint32_t seed = 1;
+    for (size_t index = 0; index < options.byte_count + pattern_shift_limit; index++)
+        pattern[index] = (char)((seed = seed * 1664525 + 1013904223) >> 24);
+
+    uint64_t time_limit = monotonic_ns() + (uint64_t)(options.time_limit * ns_per_second);
+    epoll = epoll_create1(EPOLL_CLOEXEC);
+    connect_all();
+
+    if (options.warmup_requests || options.warmup_seconds > 0) {
+        phase = (struct phase){.request_limit = options.warmup_requests};
+        if (options.warmup_seconds > 0)
+            phase.end = monotonic_ns() + (uint64_t)(options.warmup_seconds * ns_per_second);
+        run(time_limit);
+    }
+    wait_at_gate("warm");
+
+    latencies = (struct histogram){.count = 0};
+    uint64_t start = monotonic_ns();
+    phase = (struct phase){.request_limit = options.requests};
+    if (options.seconds > 0) phase.end = start + (uint64_t)(options.seconds * ns_per_second);
+    run(time_limit);
+
+    double seconds = (double)(phase.last_completion - start) / ns_per_second;
+    printf("{\"requests\": %llu, \"seconds\": %.6f, \"requestsPerSecond\": %.1f, "
+           "\"errors\": %llu, \"p50us\": %.1f, \"p99us\": %.1f, \"maxus\": %.1f}\n",
+           (unsigned long long)phase.completed, seconds,
+           seconds > 0 ? (double)phase.completed / seconds : 0, (unsigned long long)errors,
+           histogram_us(&latencies, 0.50), histogram_us(&latencies, 0.99),
+           (double)latencies.maximum / 1e3);
+    wait_at_gate("measured");
+    return errors > 0 || phase.completed == 0;
+}

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The servers that can be measured, and how one is started, awaited and ended."""
+
+import os
+import pathlib
+import queue
+import re
+import shlex
+import signal
+import subprocess
+import threading
+
+benchmarks = pathlib.Path(__file__).resolve().parent.parent
+root = benchmarks.parent
+
+#: Short names for the servers of this folder, relative to it.
+known = {
+    "reference-epoll": ".build/release/reference-epoll",
+    "reference-io_uring": ".build/release/reference-io_uring",
+    "libuv": ".build-peers/libuv-echo",
+    "tokio": ".build-peers/tokio-echo",
+}
+
+
+class Failed(Exception):
+    """A run that measured nothing: the message says what failed on which server."""
+
+
+class Server:
+    """A command line that starts an echo server, with the environment set in front of it."""
+
+    def __init__(self, name, words):
+        self.name = name
+        self.environment = {}
+        while words and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*=.*", words[0]):
+            variable, value = words[0].split("=", 1)
+            self.environment[variable] = value
+            words = words[1:]
+        if not words:
+            raise SystemExit(f"no program in the server command {name!r}")
+        self.words = words
+
+    def shown(self):
+        """The command line as a published table may show it: without this machine's folders."""
+        words = [f"{key}={value}" for key, value in self.environment.items()] + self.words
+        return without_folders(shlex.join(words))
+
+
+def without_folders(line):
+    """A command line with paths relative to the repository, or bare names outside of it."""
+    line = line.replace(f"{root}/", "")
+    return re.sub(r"(?<![\w.])/(?:[^\s/'\"=:]+/)+", "", line)
+
+
+def resolve(text):
+    """The server that a command line argument means: a short name or a command line."""
+    if text in known:
+        return Server(text, [str(benchmarks / known[text]), "127.0.0.1", "0"])
+    words = shlex.split(text.replace("{port}", "0"))
+    program = next((word for word in words if "=" not in word), text)
+    return Server(os.path.basename(program), words)
+
+
+class Running:
+    """A started server, pinned to one processor; leaving the context ends it by its pid."""
+
+    def __init__(self, server, processor, prefix=(), limit=15):
+        self.server, self.processor = server, processor
+        self.prefix, self.limit = list(prefix), limit
+
+    def __enter__(self):
+        def pin():
+            os.sched_setaffinity(0, {self.processor})
+
+        try:
+            self.process = subprocess.Popen(
+                self.prefix + self.server.words,
+                env=os.environ | self.server.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                text=True,
+                preexec_fn=pin,
+            )
+        except OSError as error:
+            raise Failed(f"{self.server.name}: {error}") from None
+        self.pid = self.process.pid
+        try:
+            self.host, self.port, self.ready_line = self._await_ready()
+        except BaseException:
+            self._kill()
+            raise
+        return self
+
+    def _await_ready(self):
+        """Reads up to the ready line; a thread goes on reading so that no pipe ever fills up."""
+        lines = queue.SimpleQueue()
+
+        def read():
+            for line in self.process.stdout:
+                lines.put(line)
+            lines.put(None)
+
+        threading.Thread(target=read, daemon=True).start()
+        while True:
+            try:
+                line = lines.get(timeout=self.limit)
+            except queue.Empty:
+                raise Failed(f"{self.server.name}: not ready in {self.limit} s") from None
+            if line is None:
+                raise Failed(f"{self.server.name}: ended before it was ready")
+            match = re.search(r"listening on (\S+):(\d+)", line)
+            if match:
+                return match.group(1), match.group(2), line.strip()
+
+    def __exit__(self, kind, error, trace):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            status = self.process.wait(timeout=self.limit)
+        except subprocess.TimeoutExpired:
+            self._kill()
+            if kind is None:
+                raise Failed(f"{self.server.name}: runs on {self.limit} s after SIGTERM") from None
+            return
+        if status != 0 and kind is None:
+            raise Failed(f"{self.server.name}: ended with status {status} on SIGTERM")
+
+    def _kill(self):
+        self.process.kill()
+        self.process.wait()
