@@ -60,7 +60,7 @@ let package = Package(
         ),
         .testTarget(
             name: "NoriaEngineTests",
-            dependencies: ["NoriaEngine", "NoriaSystem", system],
+            dependencies: ["NoriaEngine", "NoriaSystem", "TestSupport", system],
             swiftSettings: house
         ),
     ]
