@@ -25,8 +25,13 @@ struct WakeupTests {
                 for number in 0..<postsPerThread {
                     queue.withLock { $0.append((index, number)) }
                     if !wakeup.rouse() { refused.wrappingAdd(1, ordering: .relaxed) }
-                    // Now and then the loop gets so far that it sleeps: that is the race.
-                    if number % 64 == 0 { sched_yield() }
+                    // Every now and then the loop is let come to rest: falling asleep is the race.
+                    guard number % 100 == 99 else { continue }
+                    while arrived.withLock({ $0[index].count }) <= number,
+                        timeouts.load(ordering: .relaxed) == 0
+                    {
+                        sched_yield()
+                    }
                 }
                 return
             }
