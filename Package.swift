@@ -63,5 +63,15 @@ let package = Package(
             dependencies: ["NoriaEngine", "NoriaSystem", "TestSupport", system],
             swiftSettings: house
         ),
+        .testTarget(
+            name: "NoriaSystemTests",
+            dependencies: ["NoriaSystem", "TestSupport", system],
+            swiftSettings: house
+        ),
+        .testTarget(
+            name: "NoriaTests",
+            dependencies: ["Noria", "NoriaEngine", "NoriaSystem", "TestSupport", system],
+            swiftSettings: house
+        ),
     ]
 )
