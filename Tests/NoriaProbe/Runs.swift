@@ -49,31 +49,36 @@ enum Runs {
         nonisolated var unownedExecutor: UnownedSerialExecutor { loop.unownedExecutor }
         init(on loop: EventLoop) { self.loop = loop }
 
-        func wait(_ box: Mutex2) async {
+        func wait(_ box: Waiters) async {
             await withUnsafeContinuation { continuation in box.keep(continuation) }
             print("pinned resumed: \(NoriaProbe.place())")
+            box.noteResumed()
         }
     }
 
     /// Continuations that wait across two runs.
-    final class Mutex2: Sendable {
+    final class Waiters: Sendable {
         private let kept = Mutex<[UnsafeContinuation<Void, Never>]>([])
         func keep(_ continuation: UnsafeContinuation<Void, Never>) {
             kept.withLock { $0.append(continuation) }
         }
         var count: Int { kept.withLock { $0.count } }
+        private let resumed = Atomic<Int>(0)
+        var resumedCount: Int { resumed.load(ordering: .acquiring) }
+        func noteResumed() { resumed.wrappingAdd(1, ordering: .acquiringAndReleasing) }
         func resumeAll() {
             for continuation in kept.withLock({ $0 }) { continuation.resume() }
         }
     }
 
-    @MainActor private static func waitOnMain(_ box: Mutex2) async {
+    @MainActor private static func waitOnMain(_ box: Waiters) async {
         await withUnsafeContinuation { continuation in box.keep(continuation) }
         print("main resumed: \(NoriaProbe.place())")
+        box.noteResumed()
     }
 
     static func residual() {
-        let box = Mutex2()
+        let box = Waiters()
         let sema = DispatchSemaphore(value: 0)
         _ = try? Runtime.run(NoriaProbe.configuration) { runtime in
             let pinned = Pinned(on: runtime.eventLoops.main)
@@ -91,7 +96,8 @@ enum Runs {
         sema.wait()
         print("between")
         _ = try? Runtime.run(NoriaProbe.configuration) { _ in
-            for _ in 0..<10 { await Task.yield() }
+            // They come through Dispatch's threads, at their own time: waited for, not hoped for.
+            while box.resumedCount < 2 { await Task.yield() }
         }
         print("ended")
     }

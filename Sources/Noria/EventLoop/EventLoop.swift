@@ -163,7 +163,9 @@ public final class EventLoop: Sendable, CustomStringConvertible {
         forwardStrandedJobs()
     }
 
-    /// The jobs run so far. Loop thread only.
+    /// The jobs run so far.
+    ///
+    /// Loop thread only.
     package var jobCount: UInt64 { state.jobCount }
     var wakeupDescriptor: Int32 { wakeup.descriptor }
     var wakeupCount: UInt64 { wakeup.writeCount }
