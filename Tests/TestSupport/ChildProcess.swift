@@ -41,29 +41,12 @@ package final class ChildProcess: Sendable {
     ) throws {
         let path = program.hasPrefix("/") ? program : "\(Self.productFolder)/\(program)"
         guard access(path, X_OK) == 0 else { throw Failure("no program at \(path)") }
-        let (outputRead, outputWrite) = try Self.makePipe()
-        let (errorRead, errorWrite) = try Self.makePipe()
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_adddup2(&actions, outputWrite, 1)
-        posix_spawn_file_actions_adddup2(&actions, errorWrite, 2)
-        var variables = Self.environment
-        variables["NORIA_BACKEND"] = nil
-        for (name, value) in environment { variables[name] = value }
-        var argv = ([path] + arguments).map { strdup($0) } + [nil]
-        var envp = variables.map { strdup("\($0)=\($1)") } + [nil]
-        defer {
-            for pointer in argv + envp { free(pointer) }
+        let started = try Self.spawning.withLock { _ in
+            try Self.spawn(path, arguments, Self.inherited.merging(environment) { $1 })
         }
-        var pid: pid_t = 0
-        let error = posix_spawn(&pid, path, &actions, nil, &argv, &envp)
-        close(outputWrite)
-        close(errorWrite)
-        guard error == 0 else { throw Failure("can't start \(path): error \(error)") }
-        self.pid = pid
-        output = PipeReader(outputRead)
-        errors = PipeReader(errorRead)
+        pid = started.pid
+        output = PipeReader(started.output)
+        errors = PipeReader(started.errors)
     }
 
     deinit {
@@ -74,40 +57,107 @@ package final class ChildProcess: Sendable {
         }
     }
 
-    private static var environment: [String: String] {
+    /// The variables of this process but those of Noria's, which would change what the child does.
+    private static var inherited: [String: String] {
         var result: [String: String] = [:]
         var entry = environ
         while let text = entry.pointee {
             let parts = String(cString: text).split(separator: "=", maxSplits: 1)
-            if parts.count == 2 { result[String(parts[0])] = String(parts[1]) }
+            if parts.count == 2, !parts[0].hasPrefix("NORIA_") {
+                result[String(parts[0])] = String(parts[1])
+            }
             entry += 1
         }
         return result
     }
 
-    private static func makePipe() throws -> (Int32, Int32) {
-        var ends: [Int32] = [0, 0]
-        guard pipe(&ends) == 0 else { throw Failure("no pipe: error \(errno)") }
-        // Not atomic with a spawn of another test; a child that inherits one only holds it open.
-        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+    /// Held while pipes are open that the child of another test would inherit.
+    private static let spawning = Mutex(())
+
+    private static func spawn(
+        _ path: String,
+        _ arguments: [String],
+        _ variables: [String: String]
+    ) throws -> (pid: pid_t, output: Int32, errors: Int32) {
+        let output = try makePipe()
+        let errors = try makePipe()
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        posix_spawn_file_actions_adddup2(&actions, output.writing, 1)
+        posix_spawn_file_actions_adddup2(&actions, errors.writing, 2)
+        var attributes = plainSignals()
+        defer { posix_spawnattr_destroy(&attributes) }
+        var argv = ([path] + arguments).map { strdup($0) } + [nil]
+        var envp = variables.map { strdup("\($0)=\($1)") } + [nil]
+        defer { for text in argv + envp { free(text) } }
+        var pid: pid_t = 0
+        let error = posix_spawn(&pid, path, &actions, &attributes, &argv, &envp)
+        close(output.writing)
+        close(errors.writing)
+        guard error == 0 else {
+            close(output.reading)
+            close(errors.reading)
+            throw Failure("can't start \(path): \(String(cString: strerror(error)))")
+        }
+        return (pid, output.reading, errors.reading)
+    }
+
+    /// No signal is blocked, none ignored: Dispatch's threads, on which tests run, block most.
+    private static func plainSignals() -> posix_spawnattr_t {
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        posix_spawnattr_setsigmask(&attributes, &signals)
+        sigfillset(&signals)
+        posix_spawnattr_setsigdefault(&attributes, &signals)
+        let flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF
+        posix_spawnattr_setflags(&attributes, Int16(flags))
+        return attributes
+    }
+
+    private static func makePipe() throws -> (reading: Int32, writing: Int32) {
+        var ends: [Int32] = [-1, -1]
+        guard pipe(&ends) == 0 else {
+            throw Failure("no pipe: \(String(cString: strerror(errno)))")
+        }
+        // The pipes, and whatever the one who started the tests left open, are not the child's.
+        for name in LeakCheck.entries(of: "/proc/self/fd") {
+            guard let fd = Int32(name), fd > 2 else { continue }
+            _ = fcntl(fd, F_SETFD, FD_CLOEXEC)
+        }
         return (ends[0], ends[1])
     }
 
-    package func signal(_ number: Int32) { kill(pid, number) }
+    /// Sends a signal, unless the process was waited for: its number may be another's then.
+    package func signal(_ number: Int32) {
+        reaped.withLock { exit in
+            if exit == nil { kill(pid, number) }
+        }
+    }
 
     /// Waits for the end, ten seconds at most.
+    @discardableResult
     package func waitForExit() throws -> Exit {
-        if let exit = reaped.withLock({ $0 }) { return exit }
-        var status: Int32 = 0
         try Waiting.until("the process to end") {
-            waitpid(pid, &status, WNOHANG) == pid
+            hasExited()
         } seen: {
-            "\(output.text) \(errors.text)"
+            "still there: \(LeakCheck(of: pid)); it said: \(output.text) \(errors.text)"
         }
-        let exit: Exit =
-            status & 0x7f == 0 ? .code((status >> 8) & 0xff) : .signal(status & 0x7f)
-        reaped.withLock { $0 = exit }
+        guard let exit = reaped.withLock({ $0 }) else { preconditionFailure("waited for above") }
         return exit
+    }
+
+    private func hasExited() -> Bool {
+        reaped.withLock { exit in
+            guard exit == nil else { return true }
+            var status: Int32 = 0
+            guard waitpid(pid, &status, WNOHANG) == pid else { return false }
+            exit = status & 0x7f == 0 ? .code(status >> 8 & 0xff) : .signal(status & 0x7f)
+            return true
+        }
     }
 
     /// The numbers of its open descriptors.
@@ -175,12 +225,18 @@ package final class PipeReader: Sendable {
     @discardableResult
     package func line(containing part: String) throws -> String {
         var found: String?
+        var isAtEnd = false
         try wait("a line with '\(part)'") {
+            // First the end, then the text: what came before the end is looked at.
+            isAtEnd = state.withLock { $0.isAtEnd }
             let ended = text.hasSuffix("\n") ? lines : lines.dropLast()
             found = ended.first { $0.contains(part) }
-            return found != nil
+            return found != nil || isAtEnd
         }
-        return found ?? ""
+        guard let found else {
+            throw ChildProcess.Failure("no line with '\(part)' before the end of: \(text)")
+        }
+        return found
     }
 
     /// Waits for the end of the pipe and gives all that came.
