@@ -49,13 +49,19 @@ let package = Package(
         ),
         .executableTarget(
             name: "NoriaCommand",
-            dependencies: ["Noria", "NoriaSystem", arguments],
+            dependencies: ["Noria", "NoriaSystem", system, arguments],
             swiftSettings: house
         ),
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: house),
+        .executableTarget(
+            name: "NoriaProbe",
+            dependencies: ["Noria"],
+            path: "Tests/NoriaProbe",
+            swiftSettings: house
+        ),
         .testTarget(
             name: "EndToEndTests",
-            dependencies: ["TestSupport", "NoriaCommand"],
+            dependencies: ["TestSupport", "NoriaCommand", "NoriaProbe"],
             swiftSettings: house
         ),
         .testTarget(

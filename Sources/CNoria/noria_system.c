@@ -2,8 +2,11 @@
 #define _GNU_SOURCE
 #include "noria_system.h"
 
+#include <linux/seccomp.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <stdatomic.h>
 
 #ifndef SYS_epoll_pwait2
@@ -42,6 +45,20 @@ long noria_poll(struct pollfd *descriptors, unsigned long count, int64_t nanosec
 
 long noria_accept(int fd) {
     return noria_result(accept4(fd, 0, 0, SOCK_NONBLOCK | SOCK_CLOEXEC));
+}
+
+long noria_refuse_io_uring(int error) {
+    struct sock_filter program[] = {
+        {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, nr)},
+        {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 425},
+        {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | ((uint32_t)error & SECCOMP_RET_DATA)},
+        {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
+    };
+    struct sock_fprog filter = {sizeof program / sizeof program[0], program};
+    // Without this a process that is not root may not install a filter.
+    long result = noria_result(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+    if (result < 0) return result;
+    return noria_result(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter));
 }
 
 int noria_thread_id(void) { return (int)syscall(SYS_gettid); }

@@ -27,6 +27,8 @@ struct EchoCommand: ParsableCommand {
     @Option(help: "The number of event loops. Only 1 is built so far.")
     var loops = 1
 
+    @OptionGroup var filter: FilterOptions
+
     func validate() throws {
         guard loops == 1 else {
             throw ValidationError("'--loops \(loops)': more than one loop is not built yet; use 1")
@@ -40,6 +42,7 @@ struct EchoCommand: ParsableCommand {
 
     func run() throws {
         guard let policy = BackendPolicy(argument: backend) else { return }
+        try filter.apply()
         let (host, port, loops) = (host, port, loops)
         Runtime.main(.production.with { $0.backend = policy }) { runtime in
             let listener = try await TCPListener.bind(host: host, port: port)

@@ -6,6 +6,6 @@ struct NoriaCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "noria",
         abstract: "The production event loop for Swift, at work.",
-        subcommands: [EchoCommand.self]
+        subcommands: [EchoCommand.self, DoctorCommand.self]
     )
 }

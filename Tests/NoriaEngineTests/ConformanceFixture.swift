@@ -235,10 +235,13 @@ final class Peer: Sendable {
     var isDone: Bool { done.load(ordering: .acquiring) }
 
     init(rousing event: Int32, _ body: @escaping @Sendable () -> Void) throws {
+        // A copy of its own: the fixture may be gone, and the number another's, by the last write.
+        let copy = dup(event)
         try Thread.start { [self] in
             body()
             done.store(true, ordering: .releasing)
-            Descriptor.signalEvent(event)
+            Descriptor.signalEvent(copy)
+            Descriptor.close(copy)
         }
     }
 }

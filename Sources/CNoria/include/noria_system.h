@@ -63,6 +63,10 @@ static inline int noria_take_socket_error(int fd) {
 long noria_epoll_wait(int fd, struct epoll_event *events, int limit, int64_t nanoseconds);
 long noria_poll(struct pollfd *descriptors, unsigned long count, int64_t nanoseconds);
 
+/// Has the kernel answer io_uring_setup with `error` in this process and its children from now on,
+/// as a container's seccomp profile does: 0, or a negative error.
+long noria_refuse_io_uring(int error);
+
 /// The number of this thread, as in /proc.
 int noria_thread_id(void);
 /// The symbolic name of an error, `ECONNREFUSED`, or null.

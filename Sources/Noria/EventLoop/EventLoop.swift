@@ -163,6 +163,10 @@ public final class EventLoop: Sendable, CustomStringConvertible {
         forwardStrandedJobs()
     }
 
+    /// The jobs run so far.
+    ///
+    /// Loop thread only.
+    package var jobCount: UInt64 { state.jobCount }
     var wakeupDescriptor: Int32 { wakeup.descriptor }
     var wakeupCount: UInt64 { wakeup.writeCount }
 
@@ -216,12 +220,12 @@ public final class EventLoop: Sendable, CustomStringConvertible {
                 guard state.now < end else { break }
             }
         }
-        state.jobCount &+= UInt64(budget.jobsPerTurn &- left)
     }
 
     private func run(_ job: QueuedJob) {
         let role = job.role
         state.role = role
+        state.jobCount &+= 1
         switch role {
         case .serial: job.job.runSynchronously(on: serial.asUnownedSerialExecutor())
         case .generic: job.job.runSynchronously(on: .generic)

@@ -58,7 +58,7 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
             try loop.engine.backend.register(fd)
         } catch {
             throw NetworkError(
-                error,
+                errno: error,
                 "listen on",
                 address: address,
                 advice: error == .permissionDenied
@@ -111,7 +111,7 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
                 return nil
             case .tooManyOpenFiles, .tooManyOpenFilesInSystem, .noBufferSpace, .noMemory:
                 await backOff(error)
-            default: throw NetworkError(error, "accept on", address: localAddress)
+            default: throw NetworkError(errno: error, "accept on", address: localAddress)
             }
         }
     }
@@ -164,7 +164,7 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
         if lastReport == 0 || now &- lastReport >= Self.reportNanoseconds {
             lastReport = now
             runtime.configuration.logger.error(
-                "\(NetworkError(error, "accept on", address: localAddress)); waiting connections stay queued, trying again every 100 ms"
+                "\(NetworkError(errno: error, "accept on", address: localAddress)); waiting connections stay queued, trying again every 100 ms"
             )
         }
         isBackingOff = true

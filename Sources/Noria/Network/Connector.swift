@@ -33,7 +33,7 @@ final class Connector: OperationOwner, TimerOwner, @unchecked Sendable {
         try Task.checkCancellation()
         let fd: Int32
         do throws(Errno) { fd = try Socket.stream(isIPv6: address.storage.isIPv6) } catch {
-            throw NetworkError(error, "connect to", address: address)
+            throw NetworkError(errno: error, "connect to", address: address)
         }
         do {
             try loop.engine.backend.register(fd)
@@ -48,7 +48,7 @@ final class Connector: OperationOwner, TimerOwner, @unchecked Sendable {
             }
             if result == -Errno.canceled.rawValue { throw CancellationError() }
             guard result == 0 else {
-                throw NetworkError(Errno(negated: result), "connect to", address: address)
+                throw NetworkError(errno: Errno(negated: result), "connect to", address: address)
             }
             return try StreamChannel(
                 fd,
@@ -61,7 +61,7 @@ final class Connector: OperationOwner, TimerOwner, @unchecked Sendable {
             loop.engine.backend.deregister(fd)
             Descriptor.close(fd)
             if let error = error as? Errno {
-                throw NetworkError(error, "connect to", address: address)
+                throw NetworkError(errno: error, "connect to", address: address)
             }
             throw error
         }

@@ -59,7 +59,7 @@ public struct NetworkError: Error, CustomStringConvertible, Sendable {
         _ kind: Kind,
         _ operation: String,
         address: SocketAddress? = nil,
-        errno: Errno? = nil,
+        from errno: Errno? = nil,
         causes: [NetworkError] = [],
         advice: String? = nil
     ) {
@@ -71,9 +71,14 @@ public struct NetworkError: Error, CustomStringConvertible, Sendable {
         self.advice = advice
     }
 
-    init(_ errno: Errno, _ operation: String, address: SocketAddress? = nil, advice: String? = nil)
-    {
-        self.init(Kind(errno), operation, address: address, errno: errno, advice: advice)
+    /// The label keeps the two apart: `Errno`, too, has a `.badAddress` and a `.timedOut`.
+    init(
+        errno: Errno,
+        _ operation: String,
+        address: SocketAddress? = nil,
+        advice: String? = nil
+    ) {
+        self.init(Kind(errno), operation, address: address, from: errno, advice: advice)
     }
 
     /// One sentence: what failed, on what, why, and what to do.

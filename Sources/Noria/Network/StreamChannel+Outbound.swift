@@ -66,7 +66,7 @@ extension StreamChannel {
 
     private func failOutbound(_ error: Errno) {
         guard outboundError == nil else { return }
-        outboundError = NetworkError(error, "write to", address: peerAddress)
+        outboundError = NetworkError(errno: error, "write to", address: peerAddress)
         filling.removeAll()
         sending.removeAll()
         wakeWaiters()

@@ -129,7 +129,7 @@ final class StreamChannel: OperationOwner, @unchecked Sendable {
         }
         let error = Errno(negated: completion.result)
         guard error == .canceled else {
-            let failure = NetworkError(error, "read from", address: peerAddress)
+            let failure = NetworkError(errno: error, "read from", address: peerAddress)
             inboundEnd = .failed(failure)
             throw failure
         }

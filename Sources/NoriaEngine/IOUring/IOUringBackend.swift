@@ -145,22 +145,32 @@ final class IOUringBackend: Backend {
     // MARK: Waiting
 
     func wait(nanoseconds: Int64, limit: Int, into completions: inout CompletionQueue) -> Bool {
-        var wasRoused = false
         // A look that can find nothing is none: all answers lie in shared memory.
         if nanoseconds != 0 || ring.hasPrepared || ring.wantsEntry {
             enter(minimum: nanoseconds == 0 ? 0 : 1, nanoseconds: nanoseconds)
         }
-        var left = limit
-        while left > 0 {
-            let taken = ring.take(limit: left) { answer in
-                if deliver(answer, into: &completions) { wasRoused = true }
-            }
-            left -= taken
-            // Since 6.13 one `enter` runs at most 20 deferred completions when asked for fewer.
-            guard left > 0, ring.wantsEntry else { break }
+        var wasRoused = false
+        var left = limit - take(limit, into: &completions, &wasRoused)
+        // Since 6.13 one `enter` runs at most 20 deferred completions when asked for fewer.
+        while left > 0, ring.wantsEntry {
             enter(minimum: 0, nanoseconds: 0)
+            let taken = take(left, into: &completions, &wasRoused)
+            // The kernel may set the flag after the work that it stands for was run, and clears
+            // it only with the next work: going on until it is clear would be a busy loop (seen).
+            guard taken > 0 else { break }
+            left -= taken
         }
         return wasRoused
+    }
+
+    private func take(
+        _ limit: Int,
+        into completions: inout CompletionQueue,
+        _ wasRoused: inout Bool
+    ) -> Int {
+        ring.take(limit: limit) { answer in
+            if deliver(answer, into: &completions) { wasRoused = true }
+        }
     }
 
     private func enter(minimum: Int, nanoseconds: Int64) {

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+import Glibc
+import TestSupport
+import Testing
+
+@Suite("a program that gives its process to Runtime.run")
+struct TakeoverTests {
+    /// What a probe printed, on one backend.
+    private func lines(_ name: String, _ backend: String) throws -> [String] {
+        let process = try ChildProcess(
+            "NoriaProbe",
+            [name],
+            environment: ["NORIA_BACKEND": backend]
+        )
+        let exit = try process.waitForExit()
+        let text = try process.output.all()
+        #expect(exit == .code(0), "\(text) \(process.errors.text)")
+        return text.split(separator: "\n").map(String.init)
+    }
+
+    @Test(
+        "every kind of concurrent code runs on the loop, with no thread beside",
+        arguments: Backends.all
+    )
+    func executors(backend: String) throws {
+        let lines = try lines("executors", backend)
+        #expect(
+            lines == [
+                "body: loop 0", "task: loop 0", "detached: loop 0", "plain actor: loop 0",
+                "pinned actor: loop 0", "main actor: loop 0", "concurrent: loop 0",
+                "group: loop 0", "sleep: loop 0 early=false", "threads: 1",
+                "dispatch main: loop 0", "ended: 0",
+            ]
+        )
+    }
+
+    @Test("runs follow each other and leave descriptors, threads and signals as they were")
+    func twice() throws {
+        let lines = try lines("twice", Backends.all[0])
+        #expect(
+            lines == [
+                "run 1: 1", "run 2: 2", "run 3: 3", "descriptors equal: true",
+                "threads equal: true", "SIGTERM default: true",
+            ]
+        )
+    }
+
+    @Test("a nested run and one off the main thread throw a sentence")
+    func nested() throws {
+        let lines = try lines("nested", Backends.all[0])
+        #expect(lines.count == 2)
+        #expect(lines.first?.contains("it began at NoriaProbe/Runs.swift:") == true)
+        #expect(lines.last?.contains("call it from a plain 'static func main()'") == true)
+    }
+
+    @Test("what resumes after the end of a run is run by the next", arguments: Backends.all)
+    func residual(backend: String) throws {
+        let lines = try lines("residual", backend)
+        #expect(lines.prefix(2) == ["plain resumed: elsewhere", "between"])
+        #expect(
+            Set(lines.dropFirst(2).dropLast())
+                == ["pinned resumed: loop 0", "main resumed: loop 0"]
+        )
+        #expect(lines.last == "ended")
+    }
+
+    @Test("hops between actors and sleeps are counted exactly", arguments: Backends.all)
+    func stress(backend: String) throws {
+        let lines = try lines("stress", backend)
+        #expect(lines == ["plain: 20000", "pinned: 20000", "main: 20000", "slept: 400"])
+    }
+
+    @Test("each operation costs the enqueues that were proved possible")
+    func enqueues() throws {
+        let lines = try lines("enqueues", Backends.all[0])
+        #expect(
+            lines == [
+                "concurrent call: 0", "default actor and back: 0", "yield: 2", "task value: 2",
+                "async let: 2", "group: 2", "cancellation handler: 0",
+            ]
+        )
+    }
+
+    @Test("tasks that never wait keep no client from its answer", arguments: Backends.all)
+    func fairness(backend: String) throws {
+        let process = try ChildProcess(
+            "NoriaProbe",
+            ["fairness"],
+            environment: ["NORIA_BACKEND": backend]
+        )
+        let line = try process.output.line(containing: "listening on")
+        let port = Int(line.drop { $0 != ":" }.dropFirst()) ?? 0
+        let client = try BlockingClient(port: port)
+        for round in 0..<200 {
+            try client.send([UInt8(round)])
+            #expect(try client.receive(exactly: 1) == [UInt8(round)])
+        }
+        process.signal(SIGKILL)
+    }
+
+    @Test("the reading and writing forms keep their promises", arguments: Backends.all)
+    func network(backend: String) throws {
+        let lines = try lines("network", backend)
+        #expect(
+            lines == [
+                "lines: <one><two><><last>", "long line: tooLong", "frames: 7=hi;8=;9=!;",
+                "cut frame: endedEarly", "counts: cbafed", "lent: lent",
+                "write after finish: refused", "until end: first", "after finish: still heard",
+                "full: outboundFull unsent=100000", "aborted: reset",
+                "cancelled read: CancellationError()", "after it: kept",
+                "refused: connect to 127.0.0.1:1: connection refused: nobody listens there (ECONNREFUSED)",
+                "name: badAddress", "ipv6: six from true", "second reader: alreadyReading",
+                "ended: ()",
+            ]
+        )
+    }
+
+    @Test("time-outs cancel, name and keep what they should", arguments: Backends.all)
+    func timeouts(backend: String) throws {
+        let lines = try lines("timeouts", backend)
+        #expect(
+            lines == [
+                "in time: 42", "late: nap: not done after 0.02 seconds", "after all: kept",
+                "past: true", "own error: Mistake()", "cancelled from outside: CancellationError()",
+                "on an actor: 1", "silent peer: greeting: not done after 0.02 seconds",
+                "order: [10, 20, 30]",
+            ]
+        )
+    }
+
+    @Test("a body that throws ends the process with 1 and says what")
+    func throwing() throws {
+        let process = try ChildProcess("NoriaProbe", ["throws"])
+        #expect(try process.waitForExit() == .code(1))
+        #expect(try process.errors.all().contains("Mistake()"))
+    }
+
+    @Test("what never ends is abandoned at the deadline, with 70")
+    func stubborn() throws {
+        let process = try ChildProcess("NoriaProbe", ["stubborn"])
+        try process.output.line(containing: "running")
+        process.signal(SIGTERM)
+        #expect(try process.waitForExit() == .code(70))
+        #expect(try process.errors.all().contains("abandoned"))
+    }
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+import Glibc
+import Noria
+
+/// Programs that take their process over, for tests: a test bundle's own main runs already.
+///
+/// Each prints what it saw, one fact a line, for the test to judge.
+@main
+enum NoriaProbe {
+    static func main() {
+        switch CommandLine.arguments.dropFirst().first {
+        case "executors": Executors.run()
+        case "twice": Runs.twice()
+        case "nested": Runs.nested()
+        case "residual": Runs.residual()
+        case "fairness": Fairness.run()
+        case "stress": Stress.run()
+        case "enqueues": Enqueues.run()
+        case "network": Network.run()
+        case "timeouts": Timeouts.run()
+        case "throws": Runs.throwing()
+        case "stubborn": Runs.stubborn()
+        default:
+            print("usage: noria-probe NAME")
+            exit(64)
+        }
+    }
+
+    static let configuration = RuntimeConfiguration.production.with {
+        $0.shutdown.deadline = .seconds(5)
+    }
+
+    /// The threads of this process.
+    static var threadCount: Int { entryCount("/proc/self/task") }
+    static var descriptorCount: Int { entryCount("/proc/self/fd") }
+
+    private static func entryCount(_ path: String) -> Int {
+        guard let folder = opendir(path) else { return -1 }
+        defer { closedir(folder) }
+        var count = 0
+        while readdir(folder) != nil { count += 1 }
+        return count - 2
+    }
+
+    static func place() -> String { EventLoop.current.map { "\($0)" } ?? "elsewhere" }
+}
