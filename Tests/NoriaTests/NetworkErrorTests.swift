@@ -9,19 +9,19 @@ struct NetworkErrorTests {
     @Test("One sentence has operation, address, reason and the kernel's name")
     func sentence() throws {
         let address = try SocketAddress("10.0.0.7:5432")
-        let error = NetworkError(.connectionRefused, "connect to", address: address)
+        let error = NetworkError(errno: .connectionRefused, "connect to", address: address)
         #expect(
             "\(error)"
                 == "connect to 10.0.0.7:5432: connection refused: nobody listens there (ECONNREFUSED)"
         )
-        let advised = NetworkError(Errno.permissionDenied, "listen on", advice: "use another port")
+        let advised = NetworkError(errno: .permissionDenied, "listen on", advice: "use another port")
         #expect("\(advised)" == "listen on: permission denied (EACCES); use another port")
     }
 
     @Test("Several attempts are all kept, each on its line")
     func causes() {
-        let first = NetworkError(Errno.connectionRefused, "connect to a")
-        let second = NetworkError(Errno.timedOut, "connect to b")
+        let first = NetworkError(errno: .connectionRefused, "connect to a")
+        let second = NetworkError(errno: .timedOut, "connect to b")
         let error = NetworkError(.unreachable, "connect", causes: [first, second])
         let lines = "\(error)".split(separator: "\n")
         #expect(lines.count == 3)
@@ -42,13 +42,13 @@ struct NetworkErrorTests {
         ]
     )
     func kinds(errno: Errno, kind: NetworkError.Kind) {
-        let error = NetworkError(errno, "try")
+        let error = NetworkError(errno: errno, "try")
         #expect(error.kind == kind)
         #expect(error.errno == errno)
     }
 
     @Test("An error without a word of ours has the system's")
     func other() {
-        #expect("\(NetworkError(Errno.ioError, "read from"))".contains("(EIO)"))
+        #expect("\(NetworkError(errno: .ioError, "read from"))".contains("(EIO)"))
     }
 }
