@@ -71,7 +71,17 @@ let package = Package(
         ),
         .testTarget(
             name: "NoriaEngineTests",
-            dependencies: ["NoriaEngine", "NoriaSystem", system],
+            dependencies: ["NoriaEngine", "NoriaSystem", "TestSupport", system],
+            swiftSettings: house
+        ),
+        .testTarget(
+            name: "NoriaSystemTests",
+            dependencies: ["NoriaSystem", "TestSupport", system],
+            swiftSettings: house
+        ),
+        .testTarget(
+            name: "NoriaTests",
+            dependencies: ["Noria", "NoriaEngine", "NoriaSystem", "TestSupport", system],
             swiftSettings: house
         ),
     ]
