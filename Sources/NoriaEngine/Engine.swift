@@ -37,11 +37,9 @@ package final class Engine {
         }
         if let completion = backend.submit(submission, token: token) {
             guard lacksBuffer(completion, submission.kind) else { return .done(completion) }
-            operations.insert(token, submission.kind, submission.descriptor, owner: owner)
             starve(token)
-        } else {
-            operations.insert(token, submission.kind, submission.descriptor, owner: owner)
         }
+        operations.insert(token, submission.kind, submission.descriptor, owner: owner)
         return .pending(token)
     }
 
@@ -80,9 +78,9 @@ package final class Engine {
 
     /// Submits starved receives again, as many as there are buffers for.
     ///
-    /// It is called whenever one may have become free: when one is given back, when a receive
-    /// ended that needed none, and as a receive joins the line, for by the time that the kernel's
-    /// ENOBUFS is delivered the last buffer may be back, and no other call would come.
+    /// It is called when one is given back, and after every delivery: then a receive may have
+    /// ended that needed none, or joined the line although the last buffer had come back between
+    /// the kernel's ENOBUFS and its delivery, and no other call would come.
     private func feedStarved() {
         while backend.freeBufferCount > promisedCount, let token = starved.popFirst() {
             guard let (kind, descriptor) = operations.find(token) else { continue }
@@ -150,7 +148,6 @@ package final class Engine {
     private func starve(_ token: Token) {
         starvedCount &+= 1
         starved.append(token)
-        feedStarved()
     }
 }
 

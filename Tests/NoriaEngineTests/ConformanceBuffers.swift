@@ -31,7 +31,8 @@ extension Conformance {
             for (index, operation) in operations.enumerated() {
                 #expect(operation.answers == [.received([UInt8(index & 0xff), UInt8(index >> 8)])])
             }
-            #expect(fixture.engine.starvedCount >= 1)
+            // Fed as buffers come back, and not all at once for each: that would be 30,000.
+            #expect((984...2000).contains(fixture.engine.starvedCount))
             for connection in connections { fixture.close(connection.near) }
             fixture.finish()
         }

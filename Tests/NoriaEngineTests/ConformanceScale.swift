@@ -59,8 +59,7 @@ extension Conformance {
             let connections = try (0..<count).map { _ in try fixture.cheapConnection() }
             let operations = connections.map { fixture.start(.receive($0.near)) }
             fixture.turnOnce()
-            fixture.engine.cancelAll()
-            try fixture.turn("all ends") { fixture.engine.operationCount == 0 }
+            fixture.engine.close()
             #expect(operations.allSatisfy { $0.answers == [.failure(.canceled)] })
             for connection in connections { fixture.close(connection.near) }
             fixture.finish()
@@ -106,8 +105,7 @@ extension Conformance {
                 let total = receivedCount.load(ordering: .relaxed)
                 #expect(total == rounds * size)
                 #expect(sends.allSatisfy { !$0.isAnswered })
-                fixture.engine.cancelAll()
-                try fixture.turn("all ends") { fixture.engine.operationCount == 0 }
+                fixture.engine.close()
                 fixture.close(near)
             }
             for connection in stopped { fixture.close(connection.near) }

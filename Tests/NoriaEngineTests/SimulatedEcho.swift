@@ -52,8 +52,7 @@ final class SimulatedEcho {
         }
         if !isDone { problems.append("not done after \(turns) turns: \(states)") }
         isEnding = true
-        engine.cancelAll()
-        for _ in 0..<100 where engine.operationCount > 0 { turn() }
+        engine.close()
         close(listener)
         judge()
     }

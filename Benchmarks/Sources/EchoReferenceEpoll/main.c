@@ -14,8 +14,8 @@
 
 #include "EchoListener.h"
 
-/// One buffer serves all connections. At 50 × 100 KiB it decides: 65 µs a request with 16 KiB, 44 with
-/// 32, 28 with 64, 24 with 128 and with 256. At 1 KiB the size makes no difference.
+/// One buffer serves all connections. At 50 × 100 KiB its size decides: 65 µs a request with
+/// 16 KiB, 44 with 32, 28 with 64, 24 with 128 and with 256. At 1 KiB it makes no difference.
 enum { events_per_turn = 256, buffer_byte_count = 128 * 1024 };
 
 /// A peer, and the bytes that its socket did not take yet: `rest` is NULL while there are none.
@@ -101,7 +101,7 @@ int main(int argument_count, char **arguments) {
     struct epoll_event events[events_per_turn];
     for (;;) {
         int count = epoll_wait(epoll, events, events_per_turn, -1);
-        // The only signals that it handles end the process, but a debugger that attaches interrupts.
+        // The only signals that it handles end the process, but a debugger may interrupt.
         if (count < 0 && errno != EINTR) echo_fail("epoll_wait", errno);
         for (int index = 0; index < count; index++) {
             if (events[index].data.ptr == NULL)

@@ -135,7 +135,9 @@ public final class EventLoop: Sendable, CustomStringConvertible {
     /// Turns on the calling thread, which is this loop's from `begin` to `end`, until `finish`.
     func run(_ budget: TurnBudget) {
         while !state.isEnding { turn(budget) }
-        // What a job of the last turn queued is still run: an end never cuts a batch short.
+        // What a job of the last turn queued or posted is still run: an end never cuts a batch
+        // short.
+        takeInbox()
         runJobs(budget)
     }
 
