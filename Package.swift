@@ -65,11 +65,6 @@ let package = Package(
             swiftSettings: house
         ),
         .testTarget(
-            name: "NoriaTests",
-            dependencies: ["Noria", "NoriaEngine", "NoriaSystem", "TestSupport"],
-            swiftSettings: house
-        ),
-        .testTarget(
             name: "NoriaEngineTests",
             dependencies: ["NoriaEngine", "NoriaSystem", "TestSupport", system],
             swiftSettings: house
