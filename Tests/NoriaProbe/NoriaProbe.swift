@@ -19,6 +19,7 @@ enum NoriaProbe {
         case "network": Network.run()
         case "timeouts": Timeouts.run()
         case "handlers": Handlers.run()
+        case "restored": Restored.run()
         case "throws": Runs.throwing()
         case "stubborn": Runs.stubborn()
         default:
