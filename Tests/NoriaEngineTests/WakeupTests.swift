@@ -13,11 +13,11 @@ struct WakeupTests {
         let postsPerThread = 25_000
         let threadCount = 4
         let wakeup = try Wakeup()
-        let queue = Mutex<[(thread: Int, number: Int)]>([])
+        let queue = Locked<[(thread: Int, number: Int)]>([])
         let refused = Atomic<Int>(0)
         let announced = Atomic<UInt64>(0)
         let slept = Atomic<UInt64>(0)
-        let arrived = Mutex<[[Int]]>(Array(repeating: [], count: threadCount))
+        let arrived = Locked<[[Int]]>(Array(repeating: [], count: threadCount))
         let timeouts = Atomic<Int>(0)
         wakeup.didWake()
         PlainThreads.run(threadCount + 1) { index in
