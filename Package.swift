@@ -79,5 +79,10 @@ let package = Package(
             dependencies: ["Noria", "NoriaEngine", "NoriaSystem", "TestSupport", system],
             swiftSettings: house
         ),
+        .testTarget(
+            name: "HouseTests",
+            dependencies: ["TestSupport"],
+            swiftSettings: house
+        ),
     ]
 )

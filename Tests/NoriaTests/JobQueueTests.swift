@@ -1,8 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 import Synchronization
 import TestSupport
 import Testing
 
-// SPDX-License-Identifier: Apache-2.0
 @testable import Noria
 
 @Suite("JobQueue and JobInbox lose no job and keep the order")

@@ -1,7 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 import SystemPackage
 import Testing
 
-// SPDX-License-Identifier: Apache-2.0
 @testable import Noria
 
 @Suite("NetworkError says what failed, on what, why, and what to do")
@@ -10,11 +10,14 @@ struct NetworkErrorTests {
     func sentence() throws {
         let address = try SocketAddress("10.0.0.7:5432")
         let error = NetworkError(errno: .connectionRefused, "connect to", address: address)
-        #expect(
-            "\(error)"
-                == "connect to 10.0.0.7:5432: connection refused: nobody listens there (ECONNREFUSED)"
+        let sentence =
+            "connect to 10.0.0.7:5432: connection refused: nobody listens there (ECONNREFUSED)"
+        #expect("\(error)" == sentence)
+        let advised = NetworkError(
+            errno: .permissionDenied,
+            "listen on",
+            advice: "use another port"
         )
-        let advised = NetworkError(errno: .permissionDenied, "listen on", advice: "use another port")
         #expect("\(advised)" == "listen on: permission denied (EACCES); use another port")
     }
 

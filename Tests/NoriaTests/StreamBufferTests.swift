@@ -1,8 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 import NoriaEngine
 import TestSupport
 import Testing
 
-// SPDX-License-Identifier: Apache-2.0
 @testable import Noria
 
 @Suite("The buffers of a stream, against plain arrays")
