@@ -21,6 +21,25 @@ struct DescriptorTests {
         Descriptor.clearEvent(fd)
     }
 
+    @Test("Waiting for a descriptor ends when it is readable, or not before the time is up")
+    func waits() throws {
+        let fd = try Descriptor.event()
+        defer { Descriptor.close(fd) }
+        let start = MonotonicClock.now
+        #expect(!Descriptor.waits(fd, nanoseconds: 2_000_001))
+        #expect(MonotonicClock.now - start >= 2_000_001)
+        #expect(!Descriptor.waits(fd, nanoseconds: 0))
+        #expect(!Descriptor.waits(fd, nanoseconds: -5))
+        let gate = Gate()
+        let thread: @Sendable () -> Void = {
+            if Descriptor.waits(fd, nanoseconds: .max) { gate.pass() }
+        }
+        try Thread.start(thread)
+        Descriptor.signalEvent(fd)
+        try gate.wait(for: "the thread that waits")
+        #expect(Descriptor.waits(fd, nanoseconds: 0))
+    }
+
     @Test("Sockets and events are not handed on to children, and never block")
     func flags() throws {
         let pair = try Socket.pair()
