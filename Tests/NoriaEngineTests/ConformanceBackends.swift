@@ -8,8 +8,11 @@ import Testing
 ///
 /// `NORIA_BACKEND` restricts them to one, which must then be there.
 enum ConformanceBackends {
-    /// Those of a real kernel that can be had here.
-    static let real: [BackendKind] = candidates.filter { refusal(of: $0) == nil }
+    /// Those of a real kernel that can be had here; one that was asked for must be, or its tests
+    /// fail instead of being none.
+    static let real: [BackendKind] = candidates.filter {
+        forced != nil || refusal(of: $0) == nil
+    }
 
     /// With the simulated one, for subjects that need no real socket.
     static let all: [BackendKind] = real + (forced == nil ? [.simulated] : [])

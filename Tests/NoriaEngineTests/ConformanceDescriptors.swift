@@ -70,6 +70,27 @@ extension Conformance {
             fixture.finish()
         }
 
+        @Test("Whoever goes, the others go on", arguments: ConformanceBackends.all)
+        func others(_ kind: BackendKind) throws {
+            let fixture = try ConformanceFixture(kind)
+            var connections = try (0..<12).map { _ in try fixture.connection() }
+            // From the middle, the beginning and the end; between them all of the rest is used.
+            for (round, index) in [5, 0, 9, 3, 3, 6].enumerated() {
+                let (near, far) = connections.remove(at: index)
+                fixture.close(near)
+                far.close()
+                for other in connections {
+                    let operation = fixture.start(.receive(other.near))
+                    fixture.turnOnce()
+                    #expect(!operation.isAnswered)
+                    other.far.send([UInt8(round)])
+                    #expect(try fixture.answer(of: operation) == .received([UInt8(round)]))
+                }
+            }
+            for connection in connections { fixture.close(connection.near) }
+            fixture.finish()
+        }
+
         @Test(
             "A descriptor closed underneath ends with an error or a cancel, never a crash",
             arguments: ConformanceBackends.real

@@ -209,6 +209,8 @@ final class ConformanceFixture {
             look(nanoseconds: Int64(end - now), limit: limit)
             engine.deliver(limit: limit)
         }
+        // Had it come by itself, no wait would have lasted to its end.
+        if MonotonicClock.now >= end { throw Hang(description: "\(kind): slept over \(what)") }
     }
 
     /// Turns while there is something to do, without waiting.

@@ -82,6 +82,9 @@ extension Conformance {
             }
             #expect(wakeup.writeCount <= sleepCount)
             try fixture.join(peer)
+            let writeCount = wakeup.writeCount
+            #expect(wakeup.rouse())
+            #expect(wakeup.writeCount == writeCount, "a loop that runs is not written to")
             wakeup.stop()
             #expect(!wakeup.rouse(), "nobody looks any more")
             fixture.finish()

@@ -51,6 +51,20 @@ import Testing
         }
     }
 
+    @Test("What a job posts is seen before the loop sleeps", arguments: kinds)
+    func ownPosts(_ kind: BackendKind) throws {
+        let all = Gate(count: 100)
+        try Self.withLoop(kind) { loop in
+            // It comes after the turn has emptied its inbox, and nobody else rouses the loop.
+            @Sendable func next(_ left: Int) {
+                all.pass()
+                if left > 1 { loop.post { next(left - 1) } }
+            }
+            loop.post { next(100) }
+            try all.wait(for: "a hundred posts")
+        }
+    }
+
     @Test("What a job of the last turn posts is still run", arguments: kinds)
     func lastTurn(_ kind: BackendKind) throws {
         let ranCount = Atomic<Int>(0)
