@@ -168,7 +168,11 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
             )
         }
         isBackingOff = true
-        _ = loop.timers.add(deadline: now &+ Self.backOffNanoseconds, owner: self)
+        _ = loop.timers.add(
+            deadline: now &+ Self.backOffNanoseconds,
+            owner: self,
+            context: TimerKind.backOff.rawValue
+        )
         _ = await withTaskCancellationHandler {
             await withUnsafeContinuation { waiting = Parked($0, as: loop.currentRole) }
         } onCancel: {
@@ -206,21 +210,28 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
         try? Socket.refuseNewConnections(fd)
         _ = loop.timers.add(
             deadline: MonotonicClock.now &+ Self.handshakeNanoseconds,
-            owner: self
+            owner: self,
+            context: TimerKind.handshake.rawValue
         )
     }
 
     func timerFired(_ context: UInt) {
-        if isBackingOff, let waiting = waiting.take() {
+        switch TimerKind(rawValue: context) {
+        case .backOff:
+            guard isBackingOff, let waiting = waiting.take() else { return }
             waiting.resume(returning: 0, on: loop)
-        }
-        if state == .refusing {
+        case .handshake:
+            guard state == .refusing else { return }
             state = .emptying
             // Whoever waits in an accept looks for himself now.
             interrupt()
             if !isServing { close() }
+        case nil:
+            return
         }
     }
+
+    private enum TimerKind: UInt { case backOff, handshake }
 
     func drain() async {
         isDraining = true
