@@ -65,13 +65,23 @@ let package = Package(
             swiftSettings: house
         ),
         .testTarget(
-            name: "NoriaTests",
-            dependencies: ["Noria", "NoriaEngine", "NoriaSystem", "TestSupport"],
+            name: "NoriaEngineTests",
+            dependencies: ["NoriaEngine", "NoriaSystem", "TestSupport", system],
             swiftSettings: house
         ),
         .testTarget(
-            name: "NoriaEngineTests",
-            dependencies: ["NoriaEngine", "NoriaSystem", system],
+            name: "NoriaSystemTests",
+            dependencies: ["NoriaSystem", "TestSupport", system],
+            swiftSettings: house
+        ),
+        .testTarget(
+            name: "NoriaTests",
+            dependencies: ["Noria", "NoriaEngine", "NoriaSystem", "TestSupport", system],
+            swiftSettings: house
+        ),
+        .testTarget(
+            name: "HouseTests",
+            dependencies: ["TestSupport"],
             swiftSettings: house
         ),
     ]

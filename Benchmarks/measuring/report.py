@@ -50,7 +50,10 @@ def verdict(rounds, options, failure):
 
 
 def medians(rounds, role):
-    return [statistics.median(getattr(runs[role], column) for _, runs in rounds) for column in columns]
+    """The median of each column over all runs of a role."""
+    return [
+        statistics.median(getattr(runs[role], column) for _, runs in rounds) for column in columns
+    ]
 
 
 def summary(rounds):
@@ -66,7 +69,8 @@ def text(rounds, servers, options, failure):
     """What `pairs` prints."""
     lines = [f"{key} = {server.name}" for key, server in servers.items()]
     if rounds:
-        lines.append(f"{'round':6}{'A µs':>9}{'B µs':>9}{'A/B':>8}{'R µs':>9}{'R′ µs':>9}{'R/R′':>8}")
+        heads = ("A µs", "B µs", "A/B", "R µs", "R' µs", "R/R'")
+        lines.append("round " + "".join(f"{h:>{8 if '/' in h else 9}}" for h in heads))
         for index, (_, runs) in enumerate(rounds):
             a, b, r, s = (runs[role].cpu_us for role in "abrs")
             lines.append(

@@ -26,7 +26,9 @@ class Load:
 
     @classmethod
     def of(cls, options):
-        return cls(**{field.name: getattr(options, field.name) for field in dataclasses.fields(cls)})
+        """The load that a program's command line asks for."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(**{name: getattr(options, name) for name in names})
 
     def arguments(self):
         """The echo-load options of this load."""

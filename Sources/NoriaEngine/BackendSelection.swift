@@ -14,7 +14,7 @@ package enum BackendSelection {
     package static func make(
         _ candidates: [BackendKind],
         bufferCapacity: Int = 1024,
-        bufferByteCount: Int = 65_536
+        bufferByteCount: Int = 131_072
     ) -> (backend: (any Backend)?, refusals: [Refusal]) {
         let buffers = BufferPool(capacity: bufferCapacity, byteCount: bufferByteCount)
         var refusals: [Refusal] = []

@@ -53,11 +53,14 @@ package final class Engine {
         }
     }
 
+    /// Asks for the early end of all that is under way.
+    package func cancelAll() { for token in operations.tokens { cancel(token) } }
+
     /// Cancels all that is under way and waits for the kernel's last word on each, a second at
     /// most: from then on it has none of our memory, and a submission ends at once, cancelled.
     package func close() {
         isClosed = true
-        for token in operations.tokens { cancel(token) }
+        cancelAll()
         let end = MonotonicClock.now + Self.closeNanoseconds
         while operations.count > 0, MonotonicClock.now < end {
             _ = look(nanoseconds: Int64(Self.closeNanoseconds / 10), limit: .max)

@@ -28,6 +28,8 @@ package struct TimerQueue: ~Copyable {
         var deadline: UInt64
         var owner: (any TimerOwner)?
         var context: UInt
+        /// The number of the adding: the order among timers of one deadline.
+        var sequence: UInt64
         var generation: UInt32
         /// Links of the slot's ring, or of the free list.
         var previous: UInt32
@@ -73,6 +75,7 @@ package struct TimerQueue: ~Copyable {
         owner: any TimerOwner,
         context: UInt = 0
     ) -> TimerID {
+        sequence &+= 1
         let index: UInt32
         if firstFree != Self.none {
             index = firstFree
@@ -80,6 +83,7 @@ package struct TimerQueue: ~Copyable {
             timers[Int(index)].owner = owner
             timers[Int(index)].deadline = deadline
             timers[Int(index)].context = context
+            timers[Int(index)].sequence = sequence
         } else {
             index = UInt32(timers.count)
             timers.append(
@@ -87,6 +91,7 @@ package struct TimerQueue: ~Copyable {
                     deadline: deadline,
                     owner: owner,
                     context: context,
+                    sequence: sequence,
                     generation: 0,
                     previous: Self.none,
                     next: Self.none,
@@ -222,10 +227,8 @@ package struct TimerQueue: ~Copyable {
 
     private mutating func pushHeap(_ index: UInt32) {
         timers[Int(index)].place = .heap
-        sequence &+= 1
-        heap.append(
-            Due(deadline: timers[Int(index)].deadline, sequence: sequence, timer: index)
-        )
+        let timer = timers[Int(index)]
+        heap.append(Due(deadline: timer.deadline, sequence: timer.sequence, timer: index))
         var child = heap.count - 1
         while child > 0, heap[child] < heap[(child - 1) / 2] {
             heap.swapAt(child, (child - 1) / 2)

@@ -14,6 +14,20 @@ package enum Descriptor {
         return noria_poll(&entry, 1, 0) > 0
     }
 
+    /// Blocks this thread until the descriptor is readable: false when the time was up first.
+    package static func waits(_ fd: Int32, nanoseconds: Int64) -> Bool {
+        var left = max(0, nanoseconds)
+        let start = MonotonicClock.now
+        while true {
+            var entry = pollfd(fd: fd, events: Int16(POLLIN), revents: 0)
+            let result = noria_poll(&entry, 1, left)
+            if result > 0 { return true }
+            // EINTR: a signal came, and the rest of the time is still to be waited for.
+            left = nanoseconds &- Int64(clamping: MonotonicClock.now &- start)
+            guard result == -Int(EINTR), left > 0 else { return false }
+        }
+    }
+
     /// A counter that is readable while it is not zero.
     package static func event() throws(Errno) -> Int32 {
         try check(eventfd(0, Int32(EFD_NONBLOCK) | Int32(EFD_CLOEXEC)))

@@ -20,6 +20,8 @@ package struct SocketStorage: Sendable {
 
     /// Reads a literal such as `127.0.0.1`, `::1` or `fe80::1%2`; nil when it is none.
     package init?(literal: String, port: UInt16) {
+        // The C library would read up to a zero byte and take what lies behind it for nothing.
+        guard !literal.utf8.contains(0) else { return nil }
         var ipv4 = sockaddr_in()
         if inet_pton(AF_INET, literal, &ipv4.sin_addr) == 1 {
             ipv4.sin_family = sa_family_t(AF_INET)

@@ -44,10 +44,3 @@ enum Backends {
         }
     }()
 }
-
-extension [UInt8] {
-    /// Bytes that tell where they belong: no two places of a message look alike.
-    static func pattern(_ count: Int, seed: Int = 0) -> [UInt8] {
-        (0..<count).map { UInt8(truncatingIfNeeded: ($0 &* 31) ^ ($0 >> 8) &+ seed) }
-    }
-}

@@ -71,6 +71,31 @@ struct ShutdownContractTests {
         #expect(try server.process.waitForExit() == .code(0))
     }
 
+    @Test(
+        "Clients that wait for a descriptor at the signal are answered, then ended",
+        arguments: Backends.all
+    )
+    func descriptorLimit(backend: String) throws {
+        let program = "\(ChildProcess.productFolder)/noria"
+        let process = try ChildProcess(
+            "/bin/sh",
+            ["-c", "ulimit -n 20; exec \"$0\" \"$@\"", program, "echo", "--port=0"]
+                + ["--backend", backend]
+        )
+        let line = try process.output.line(containing: "listening on ")
+        let port = Int(line.drop { $0 != ":" }.dropFirst().prefix { $0.isNumber }) ?? 0
+        let clients = try (0..<30).map { _ in try BlockingClient(port: port) }
+        for (index, client) in clients.enumerated() { try client.send([UInt8(index)]) }
+        try process.errors.line(containing: "no file descriptor is left")
+        process.signal(SIGTERM)
+        try process.errors.line(containing: "shutdown: SIGTERM")
+        for (index, client) in clients.enumerated() {
+            #expect(try client.receiveAll() == [UInt8(index)])
+            client.close()
+        }
+        #expect(try process.waitForExit() == .code(0))
+    }
+
     @Test("Connections that were never accepted are not reset", arguments: Backends.all)
     func backlog(backend: String) throws {
         let server = try EchoServer(backend)

@@ -18,6 +18,8 @@ enum NoriaProbe {
         case "enqueues": Enqueues.run()
         case "network": Network.run()
         case "timeouts": Timeouts.run()
+        case "handlers": Handlers.run()
+        case "restored": Restored.run()
         case "throws": Runs.throwing()
         case "stubborn": Runs.stubborn()
         default:

@@ -52,7 +52,7 @@ package struct LeakCheck: Equatable, CustomStringConvertible {
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    static func entries(of path: String) -> [String] {
+    package static func entries(of path: String) -> [String] {
         guard let folder = opendir(path) else { return [] }
         defer { closedir(folder) }
         var names: [String] = []

@@ -68,8 +68,9 @@ void ring_enter(struct ring *ring, unsigned count) {
     __atomic_store_n(ring->submission_tail, ring->tail, __ATOMIC_RELEASE);
     int result = (int)syscall(__NR_io_uring_enter, ring->registered, ring->tail - ring->submitted,
                               count, ring->enter_flags, NULL, 0);
-    // EBUSY: completions overflowed; the caller takes some and comes again.
-    if (result < 0 && errno != EBUSY && errno != EAGAIN) echo_fail("io_uring_enter", errno);
+    // EBUSY: completions overflowed; the caller takes some and comes again. EINTR: a debugger.
+    if (result < 0 && errno != EBUSY && errno != EAGAIN && errno != EINTR)
+        echo_fail("io_uring_enter", errno);
     if (result > 0) ring->submitted += (unsigned)result;
 }
 

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import CNoria
 internal import NoriaEngine
 internal import NoriaSystem
 internal import Synchronization

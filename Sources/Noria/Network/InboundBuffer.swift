@@ -8,7 +8,7 @@ struct InboundBuffer {
     private var searched = 0
 
     /// The capacity that is kept when the buffer is empty: one receive's worth.
-    private static let keptByteCount = 65_536
+    private static let keptByteCount = 131_072
 
     var count: Int { bytes.count &- offset }
     var isEmpty: Bool { bytes.count == offset }

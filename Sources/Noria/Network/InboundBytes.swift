@@ -7,7 +7,7 @@ internal import NoriaEngine
 /// end of the stream, and no byte is lost. Every form throws `NetworkError` (`.reset`, `.closed`,
 /// `.alreadyReading`), or `CancellationError`.
 public struct InboundBytes: AsyncSequence, Sendable {
-    /// A chunk as it came from the kernel: at least one byte, at most 64 KiB.
+    /// A chunk as it came from the kernel: at least one byte, at most 128 KiB.
     public typealias Element = [UInt8]
 
     let channel: StreamChannel

@@ -1,5 +1,5 @@
-internal import NoriaSystem
 // SPDX-License-Identifier: Apache-2.0
+internal import NoriaSystem
 public import SystemPackage
 
 /// What went wrong on the network: the operation, the address, the reason.

@@ -13,12 +13,15 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
     ///
     /// - Throws: `.badAddress` for anything else, names included.
     public init(_ text: String) throws(NetworkError) {
-        guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...])
-        else {
-            throw Self.notAnAddress(text, "write it as 127.0.0.1:80 or [::1]:80")
+        let form = "write it as 127.0.0.1:80 or [::1]:80"
+        guard let colon = text.lastIndex(of: ":") else { throw Self.notAnAddress(text, form) }
+        let digits = text[text.index(after: colon)...]
+        guard digits.allSatisfy({ $0.isASCII && $0.isNumber }), let port = Int(digits) else {
+            throw Self.notAnAddress(text, form)
         }
         var host = text[..<colon]
-        if host.first == "[", host.last == "]", host.count > 2 {
+        if host.first == "[", host.last == "]" {
+            guard host.contains(":") else { throw Self.notAnAddress(text, form) }
             host = host.dropFirst().dropLast()
         } else if host.contains(":") {
             throw Self.notAnAddress(text, "an IPv6 address with a port needs brackets: [::1]:80")

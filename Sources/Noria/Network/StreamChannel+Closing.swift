@@ -45,10 +45,11 @@ extension StreamChannel {
             }
         case .open: break
         }
+        // Before the first wait: another task that closes meanwhile must wait, not do it again.
+        phase = .closing
         let linger = LingerTimer(self)
         defer { linger.end() }
         await waitUntilSent()
-        phase = .closing
         if reader != nil { await endForeignRead() }
         if outboundError == nil { try? Socket.shutDownWriting(fd) }
         await readUntilPeerEnds(linger)

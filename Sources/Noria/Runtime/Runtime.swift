@@ -135,6 +135,7 @@ public final class Runtime: Sendable {
         }
         shutdown.onCancel { task.cancel() }
         loop.run(TurnBudget(configuration.loops))
+        shutdown.closeLeftovers()
         signals.end()
         dispatch?.end()
         ExecutorInstallation.setRunning(false)

@@ -47,6 +47,8 @@ public final class Shutdown: Sendable {
         var drained: [String] = []
         var cancelled: [String] = []
         var cancelBody: (@Sendable () -> Void)?
+        /// What the deadline's thread waits for; it closes it.
+        var endedEvent: Int32?
     }
 
     private let state = Mutex(State())
@@ -179,13 +181,25 @@ public final class Shutdown: Sendable {
         }
     }
 
-    /// A thread that nothing here can block ends the process at the deadline.
+    /// A thread that nothing here can block ends the process at the deadline; told that all has
+    /// ended it goes.
     private func armDeadline() {
         let length = policy.deadline
+        // Without a descriptor left the thread is not told, and sleeps until the deadline.
+        let ended = try? Descriptor.event()
+        state.withLock { $0.endedEvent = ended }
         do {
             try Thread.start { [weak self] in
-                Thread.sleep(nanoseconds: length.nanoseconds)
-                guard let self, self.phase != .ended else { return }
+                if let ended {
+                    _ = Descriptor.waits(ended, nanoseconds: length.nanoseconds)
+                } else {
+                    Thread.sleep(nanoseconds: length.nanoseconds)
+                }
+                // `end` has signalled before anyone can see its phase: the event is this thread's.
+                guard let self, self.phase != .ended else {
+                    if let ended { Descriptor.close(ended) }
+                    return
+                }
                 Thread.write(
                     "noria: not ended \(length) after the shutdown was asked for; abandoned\n",
                     to: 2
@@ -194,7 +208,16 @@ public final class Shutdown: Sendable {
             }
         } catch {
             logger.error("shutdown: no thread to keep the deadline: \(error)")
+            if let ended = state.withLock({ $0.endedEvent.take() }) { Descriptor.close(ended) }
         }
+    }
+
+    /// Lets go of what was registered and still stands open: a listener that nobody served.
+    ///
+    /// Loop thread only.
+    func closeLeftovers() {
+        let (drainables, drained) = state.withLock { ($0.drainables, $0.drained) }
+        for (name, drainable) in drainables where !drained.contains(name) { drainable.abort() }
     }
 
     func end(exitCode: ExitCode) -> ShutdownReport {
@@ -202,6 +225,7 @@ public final class Shutdown: Sendable {
             state.phase = .ended
             state.cancelBody = nil
             state.drainables = []
+            if let event = state.endedEvent.take() { Descriptor.signalEvent(event) }
             return ShutdownReport(
                 reason: state.reason,
                 exitCode: exitCode,

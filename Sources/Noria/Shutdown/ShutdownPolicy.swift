@@ -10,10 +10,18 @@ public struct ShutdownPolicy: Sendable, Hashable {
     /// The defaults.
     public init() {}
 
-    /// How long streams may drain: all but the last 3 s, or 70 % of a deadline under 12 s.
-    var drainBudget: Duration { deadline < .seconds(12) ? deadline * 0.7 : deadline - .seconds(3) }
+    /// How long streams may drain: all but the last 3 s, or 70 % of what a short deadline leaves.
+    var drainBudget: Duration { isShort ? timeBeforeLastWords * 0.7 : deadline - .seconds(3) }
     /// When cancelled tasks are given up: 1 s before the end, or at 90 %.
-    var cancelBudget: Duration { deadline < .seconds(12) ? deadline * 0.9 : deadline - .seconds(1) }
+    var cancelBudget: Duration { isShort ? timeBeforeLastWords * 0.9 : deadline - .seconds(1) }
+
+    private var isShort: Bool { deadline < .seconds(12) }
+
+    /// The last 250 ms, a quarter of a deadline under a second, are for the report of what is left.
+    private var timeBeforeLastWords: Duration {
+        deadline < .seconds(1) ? deadline * 0.75 : deadline - .milliseconds(250)
+    }
+
     /// How long the body may go on when all streams have drained: 2 s, at most a tenth.
     var settleTime: Duration { min(.seconds(2), deadline * 0.1) }
 }

@@ -10,6 +10,9 @@ internal import SystemPackage
 /// masked one by one: they are reported for both directions, and a descriptor whose directions
 /// are both masked is not shown to the kernel at all. Else one that hung up, and that nobody
 /// reads, would make every wait end at once.
+///
+/// SAFETY (`@exclusivity(unchecked)`): the loop's thread alone comes here, and no access spans a
+/// call that reaches the same property again.
 final class PollSelector: Selector {
     private typealias Bits = ReadinessEvents.Bits
 

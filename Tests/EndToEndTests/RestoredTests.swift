@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+import TestSupport
+import Testing
+
+@Suite("A run gives back what it took")
+struct RestoredTests {
+    @Test(
+        "Descriptors, threads, signal dispositions and the mask are equal before and after",
+        arguments: Backends.all
+    )
+    func restored(backend: String) throws {
+        let process = try ChildProcess(
+            "NoriaProbe",
+            ["restored"],
+            environment: ["NORIA_BACKEND": backend]
+        )
+        #expect(try process.waitForExit() == .code(0))
+        let text = try process.output.all()
+        let expected = [
+            "nothing", "sleeps and tasks", "a body that throws", "a listener that is never served",
+            "a listener that is served and shut down", "a shutdown by a signal", "no backend",
+        ]
+        #expect(text.split(separator: "\n") == expected.map { "\($0): true" }, "\(text)")
+    }
+}
