@@ -21,6 +21,12 @@ extern SWIFT_CALL void *swift_task_getCurrent(void);
 
 void *noria_current_task(void) { return swift_task_getCurrent(); }
 
+extern SWIFT_CALL noria_executor_ref swift_task_getPreferredTaskExecutor(bool assume_has_record);
+
+const void *noria_preferred_executor(void) {
+    return swift_task_getPreferredTaskExecutor(false).identity;
+}
+
 static noria_executor_ref main_ref;
 static void (*enqueue_global)(void *job);
 

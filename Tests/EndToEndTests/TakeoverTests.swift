@@ -6,12 +6,14 @@ import Testing
 @Suite("a program that gives its process to Runtime.run")
 struct TakeoverTests {
     /// What a probe printed, on one backend.
-    private func lines(_ name: String, _ backend: String) throws -> [String] {
-        let process = try ChildProcess(
-            "NoriaProbe",
-            [name],
-            environment: ["NORIA_BACKEND": backend]
-        )
+    private func lines(
+        _ name: String,
+        _ backend: String,
+        jobsPerTurn: String? = nil
+    ) throws -> [String] {
+        var environment = ["NORIA_BACKEND": backend]
+        environment["NORIA_JOBS_PER_TURN"] = jobsPerTurn
+        let process = try ChildProcess("NoriaProbe", [name], environment: environment)
         let exit = try process.waitForExit()
         let text = try process.output.all()
         #expect(exit == .code(0), "\(text) \(process.errors.text)")
@@ -113,6 +115,37 @@ struct TakeoverTests {
                 "ended: ()",
             ]
         )
+    }
+
+    @Test(
+        "every stream operation works from a foreign executor",
+        arguments: Backends.all,
+        [nil, "1"] as [String?]
+    )
+    func elsewhere(backend: String, jobsPerTurn: String?) throws {
+        let lines = try lines("elsewhere", backend, jobsPerTurn: jobsPerTurn)
+        // The two ends talk in an order of their own.
+        #expect(
+            lines.sorted() == [
+                "lines: <one><two><><last>", "long line: tooLong", "frames: 7=hi;8=;9=!;",
+                "cut frame: endedEarly", "counts: cbafed", "lent: lent",
+                "write after finish: refused", "until end: first", "after finish: still heard",
+                "listener's loop: true", "unsent: 0", "draining: false",
+                "draining: true at elsewhere", "rest: end", "in time: 42",
+                "late: nap: not done after 0.02 seconds", "after all: kept",
+                "cancelled from outside: CancellationError()", "place: elsewhere", "ended: ()",
+            ].sorted()
+        )
+    }
+
+    @Test(
+        "a completion that comes while an actor's task changes executors is not lost",
+        arguments: Backends.all,
+        [nil, "1"] as [String?]
+    )
+    func onActor(backend: String, jobsPerTurn: String?) throws {
+        let lines = try lines("on actor", backend, jobsPerTurn: jobsPerTurn)
+        #expect(lines == ["echoed: 200", "refused: refused", "ended: ()"])
     }
 
     @Test("time-outs cancel, name and keep what they should", arguments: Backends.all)

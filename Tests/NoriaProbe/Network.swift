@@ -15,11 +15,19 @@ enum Network {
     /// Runs `server` for one connection, and `client` at its other end.
     private static func pair(
         limits: StreamLimits? = nil,
+        handlerExecutor: (any TaskExecutor)? = nil,
         _ server: @escaping @Sendable (TCPConnection) async throws -> Void,
         _ client: (TCPConnection) async throws -> Void
     ) async throws {
         let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0, limits: limits)
-        let serving = Task { try await listener.serve(server) }
+        let serving = Task {
+            try await listener.serve { connection in
+                guard let handlerExecutor else { return try await server(connection) }
+                try await withTaskExecutorPreference(handlerExecutor) { @concurrent in
+                    try await server(connection)
+                }
+            }
+        }
         let port = listener.localAddress.port ?? 0
         try await withTCPConnection(host: "127.0.0.1", port: port) { try await client($0) }
         listener.stopAccepting()
@@ -29,11 +37,7 @@ enum Network {
     static func run() {
         do {
             let outcome = try Runtime.run(NoriaProbe.configuration) { _ in
-                try await lines()
-                try await frames()
-                try await counts()
-                try await lent()
-                try await halves()
+                try await pairs(handlerExecutor: nil)
                 try await limits()
                 try await cancelling()
                 try await connecting()
@@ -44,8 +48,17 @@ enum Network {
         } catch { print("failed: \(error)") }
     }
 
-    private static func lines() async throws {
-        try await pair { connection in
+    /// The forms; handlers run on their loop, or on `handlerExecutor`.
+    static func pairs(handlerExecutor: (any TaskExecutor)?) async throws {
+        try await lines(handlerExecutor)
+        try await frames(handlerExecutor)
+        try await counts(handlerExecutor)
+        try await lent(handlerExecutor)
+        try await halves(handlerExecutor)
+    }
+
+    private static func lines(_ handlerExecutor: (any TaskExecutor)?) async throws {
+        try await pair(handlerExecutor: handlerExecutor) { connection in
             for try await line in connection.inbound.lines(limit: 10) {
                 try await connection.outbound.write("<\(line)>")
             }
@@ -58,7 +71,7 @@ enum Network {
                 "lines: \(String(decoding: try await client.inbound.readAll(limit: 100), as: UTF8.self))"
             )
         }
-        try await pair { connection in
+        try await pair(handlerExecutor: handlerExecutor) { connection in
             do { _ = try await connection.inbound.readLine(limit: 4) } catch let error
                 as NetworkError
             {
@@ -70,8 +83,8 @@ enum Network {
         }
     }
 
-    private static func frames() async throws {
-        try await pair { connection in
+    private static func frames(_ handlerExecutor: (any TaskExecutor)?) async throws {
+        try await pair(handlerExecutor: handlerExecutor) { connection in
             while let frame = try await connection.inbound.readFrame(Frame.init(from:)) {
                 try await connection.outbound.write("\(frame.kind)=\(frame.text);")
             }
@@ -87,7 +100,7 @@ enum Network {
                 "frames: \(String(decoding: try await client.inbound.readAll(limit: 100), as: UTF8.self))"
             )
         }
-        try await pair { connection in
+        try await pair(handlerExecutor: handlerExecutor) { connection in
             do {
                 _ = try await connection.inbound.readFrame(Frame.init(from:))
             } catch let error as NetworkError {
@@ -100,8 +113,8 @@ enum Network {
         }
     }
 
-    private static func counts() async throws {
-        try await pair { connection in
+    private static func counts(_ handlerExecutor: (any TaskExecutor)?) async throws {
+        try await pair(handlerExecutor: handlerExecutor) { connection in
             while let part = try await connection.inbound.read(exactly: 3) {
                 try await connection.outbound.write(part.reversed())
             }
@@ -114,8 +127,8 @@ enum Network {
         }
     }
 
-    private static func lent() async throws {
-        try await pair { connection in
+    private static func lent(_ handlerExecutor: (any TaskExecutor)?) async throws {
+        try await pair(handlerExecutor: handlerExecutor) { connection in
             while try await connection.inbound.withNext({ try connection.outbound.enqueue($0) })
                 != nil
             {}
@@ -128,8 +141,8 @@ enum Network {
         }
     }
 
-    private static func halves() async throws {
-        try await pair { connection in
+    private static func halves(_ handlerExecutor: (any TaskExecutor)?) async throws {
+        try await pair(handlerExecutor: handlerExecutor) { connection in
             try await connection.outbound.write("first")
             try await connection.outbound.finish()
             do { try await connection.outbound.write("more") } catch {

@@ -17,6 +17,8 @@ enum NoriaProbe {
         case "stress": Stress.run()
         case "enqueues": Enqueues.run()
         case "network": Network.run()
+        case "elsewhere": Elsewhere.run()
+        case "on actor": OnActor.run()
         case "timeouts": Timeouts.run()
         case "handlers": Handlers.run()
         case "restored": Restored.run()

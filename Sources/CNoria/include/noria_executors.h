@@ -18,6 +18,9 @@ void noria_install_executor_hooks(noria_executor_ref main_executor,
 /// The task that runs on this thread, or null: to be compared, never followed.
 void *noria_current_task(void);
 
+/// The object of the executor that this thread's task prefers, or null: to be compared only.
+const void *noria_preferred_executor(void);
+
 /// The file descriptor that is readable while Dispatch's main queue has work, or -1.
 int noria_dispatch_main_queue_descriptor(void);
 /// Runs what Dispatch's main queue holds. Main thread only.

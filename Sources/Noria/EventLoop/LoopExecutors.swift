@@ -50,7 +50,8 @@ final class LoopTaskExecutor: TaskExecutor, @unchecked Sendable {
 /// With no runtime running it hands on to the platform's own.
 final class GlobalExecutor: TaskExecutor {
     func enqueue(_ job: UnownedJob) {
-        if let loop = EventLoop.current ?? ExecutorInstallation.runningLoop {
+        if EventLoop.enqueueOnCurrent(job) { return }
+        if let loop = ExecutorInstallation.runningLoop {
             loop.enqueue(job, as: .generic)
         } else {
             ExecutorInstallation.forward(job)

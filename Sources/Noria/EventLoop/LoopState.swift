@@ -17,6 +17,8 @@ final class LoopState: @unchecked Sendable {
     @exclusivity(unchecked) var turnCount: UInt64 = 0
     @exclusivity(unchecked) var jobCount: UInt64 = 0
     @exclusivity(unchecked) var remoteJobCount: UInt64 = 0
+    /// The operations that the present job has done without a wait: see `countOperation`.
+    @exclusivity(unchecked) var operationCount = 0
     /// Streams whose writes of this turn go out together at its end.
     @exclusivity(unchecked) private var unflushed: [StreamChannel] = []
     let timers = LoopTimers()

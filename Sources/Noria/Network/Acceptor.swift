@@ -97,7 +97,8 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
                 close()
                 throw CancellationError()
             }
-            let result = state == .closed ? -Errno.canceled.rawValue : await nextDescriptor()
+            await loop.standBackWhenSpent()
+            let result = await nextDescriptor()
             guard result < 0 else {
                 if let channel = adopt(result) { return channel }
                 continue
@@ -117,17 +118,25 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
     }
 
     private func nextDescriptor() async -> Int32 {
-        // The queue is emptied by asking, not by waiting for what will not come.
-        if state == .emptying { return Int32(truncatingIfNeeded: Socket.accept(fd)) }
-        switch loop.engine.submit(.accept(fd), owner: self) {
-        case .done(let completion): return completion.result
-        case .pending(let token):
-            acceptToken = token
-            return await withTaskCancellationHandler {
-                await withUnsafeContinuation { waiting = Parked($0, as: loop.currentRole) }
-            } onCancel: {
-                loop.post { self.interrupt() }
+        await loop.park { parked in
+            if state == .closed || Task.isCancelled {
+                return parked.resume(returning: -Errno.canceled.rawValue, on: loop)
             }
+            // The queue is emptied by asking, not by waiting for what will not come.
+            if state == .emptying {
+                let result = Int32(truncatingIfNeeded: Socket.accept(fd))
+                return parked.resume(returning: result, on: loop)
+            }
+            switch loop.engine.submit(.accept(fd), owner: self) {
+            case .done(let completion):
+                loop.countOperation()
+                parked.resume(returning: completion.result, on: loop)
+            case .pending(let token):
+                acceptToken = token
+                waiting = parked
+            }
+        } onCancel: {
+            self.interrupt()
         }
     }
 
@@ -167,16 +176,19 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
                 "\(NetworkError(errno: error, "accept on", address: localAddress)); waiting connections stay queued, trying again every 100 ms"
             )
         }
-        isBackingOff = true
-        _ = loop.timers.add(
-            deadline: now &+ Self.backOffNanoseconds,
-            owner: self,
-            context: TimerKind.backOff.rawValue
-        )
-        _ = await withTaskCancellationHandler {
-            await withUnsafeContinuation { waiting = Parked($0, as: loop.currentRole) }
+        _ = await loop.park { parked in
+            guard state != .closed, !Task.isCancelled else {
+                return parked.resume(returning: -Errno.canceled.rawValue, on: loop)
+            }
+            isBackingOff = true
+            waiting = parked
+            _ = loop.timers.add(
+                deadline: now &+ Self.backOffNanoseconds,
+                owner: self,
+                context: TimerKind.backOff.rawValue
+            )
         } onCancel: {
-            loop.post { self.interrupt() }
+            self.interrupt()
         }
         isBackingOff = false
     }

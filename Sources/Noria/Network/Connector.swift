@@ -12,6 +12,7 @@ final class Connector: OperationOwner, TimerOwner, @unchecked Sendable {
     /// Freed with this object, which the operation table holds until the final completion.
     private let storage: UnsafeMutablePointer<SocketStorage>
     private var token: Token?
+    private var timer: TimerID?
     private var waiting: Parked<Int32>?
     private var isTimedOut = false
 
@@ -68,17 +69,20 @@ final class Connector: OperationOwner, TimerOwner, @unchecked Sendable {
     }
 
     private func wait(_ fd: Int32, _ timeout: Duration) async -> Int32 {
-        switch loop.engine.submit(.connect(fd, to: storage), owner: self) {
-        case .done(let completion): return completion.result
-        case .pending(let token): self.token = token
-        }
-        let deadline = MonotonicClock.now &+ UInt64(timeout.nanoseconds)
-        let timer = loop.timers.add(deadline: deadline, owner: self)
-        defer { loop.timers.cancel(timer) }
-        return await withTaskCancellationHandler {
-            await withUnsafeContinuation { waiting = Parked($0, as: loop.currentRole) }
+        await loop.park { parked in
+            if Task.isCancelled {
+                return parked.resume(returning: -Errno.canceled.rawValue, on: loop)
+            }
+            switch loop.engine.submit(.connect(fd, to: storage), owner: self) {
+            case .done(let completion): parked.resume(returning: completion.result, on: loop)
+            case .pending(let token):
+                self.token = token
+                waiting = parked
+                let deadline = MonotonicClock.now &+ UInt64(timeout.nanoseconds)
+                timer = loop.timers.add(deadline: deadline, owner: self)
+            }
         } onCancel: {
-            loop.post { self.interrupt() }
+            self.interrupt()
         }
     }
 
@@ -87,6 +91,7 @@ final class Connector: OperationOwner, TimerOwner, @unchecked Sendable {
     }
 
     func timerFired(_ context: UInt) {
+        timer = nil
         guard token != nil else { return }
         isTimedOut = true
         interrupt()
@@ -94,6 +99,7 @@ final class Connector: OperationOwner, TimerOwner, @unchecked Sendable {
 
     func complete(_ completion: Completion, kind: Submission.Kind) {
         token = nil
+        if let timer = timer.take() { loop.timers.cancel(timer) }
         // It was done before the time was up after all.
         if completion.result == 0 { isTimedOut = false }
         waiting.take()?.resume(returning: completion.result, on: loop)
@@ -113,8 +119,19 @@ extension TCPConnection {
         limits: StreamLimits? = nil
     ) async throws -> Self {
         let address = try SocketAddress.ip(host, port: port)
-        guard let runtime = Runtime.current, let loop = EventLoop.current else {
+        guard let runtime = Runtime.current else {
             throw NetworkError(.noRuntime, "connect to", address: address)
+        }
+        guard let loop = EventLoop.current else {
+            return try await runtime.eventLoops.next().bring {
+                try await connect(
+                    host: host,
+                    port: port,
+                    timeout: timeout,
+                    options: options,
+                    limits: limits
+                )
+            }
         }
         let network = runtime.configuration.network
         let channel = try await Connector(to: address, on: loop).connect(

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import NoriaEngine
+internal import Synchronization
 
 /// The bytes that the peer sends, as they come, read by request: nothing is read ahead.
 ///
-/// One task reads at a time. Cancelling it ends the wait with `CancellationError`, never with the
+/// One task reads at a time, from any thread; off the connection's loop each call costs a post
+/// there and one back. Cancelling it ends the wait with `CancellationError`, never with the
 /// end of the stream, and no byte is lost. Every form throws `NetworkError` (`.reset`, `.closed`,
 /// `.alreadyReading`), or `CancellationError`.
 public struct InboundBytes: AsyncSequence, Sendable {
@@ -14,6 +16,9 @@ public struct InboundBytes: AsyncSequence, Sendable {
 
     /// Waits for the next chunk; nil when the peer has ended its direction, or a drain has.
     public func next() async throws -> [UInt8]? {
+        guard channel.loop.isHome else {
+            return try await channel.loop.bring { try await self.next() }
+        }
         if !channel.unread.isEmpty { return channel.unread.takeAll() }
         guard let completion = try await channel.receive() else { return nil }
         defer { channel.giveBack(completion) }
@@ -25,6 +30,11 @@ public struct InboundBytes: AsyncSequence, Sendable {
     /// The body is synchronous, since the kernel's buffer must not be held while a task sleeps.
     /// Its bytes are taken, also when it throws.
     public func withNext<Value>(_ body: (RawSpan) throws -> Value) async throws -> Value? {
+        guard channel.loop.isHome else {
+            // The body stays with its task, so the bytes come to it.
+            guard let chunk = try await next() else { return nil }
+            return try body(chunk.span.bytes)
+        }
         if !channel.unread.isEmpty {
             defer { channel.unread.drop(channel.unread.count) }
             return try channel.unread.withBytes { try body(RawSpan(_unsafeBytes: $0)) }
@@ -39,6 +49,9 @@ public struct InboundBytes: AsyncSequence, Sendable {
     /// - Throws: `.endedEarly` when it ends inside; as all forms do besides.
     public func read(exactly count: Int) async throws -> [UInt8]? {
         precondition(count >= 0, "a count of bytes is not negative")
+        guard channel.loop.isHome else {
+            return try await channel.loop.bring { try await self.read(exactly: count) }
+        }
         while channel.unread.count < count {
             guard try await fill() else {
                 if channel.unread.isEmpty { return nil }
@@ -52,6 +65,9 @@ public struct InboundBytes: AsyncSequence, Sendable {
     ///
     /// - Throws: `.tooLong` when it is more than `limit` bytes; as all forms do besides.
     public func readAll(limit: Int) async throws -> [UInt8] {
+        guard channel.loop.isHome else {
+            return try await channel.loop.bring { try await self.readAll(limit: limit) }
+        }
         repeat {
             guard channel.unread.count <= limit else {
                 throw channel.failure(.tooLong, "read from")
@@ -66,6 +82,9 @@ public struct InboundBytes: AsyncSequence, Sendable {
     ///
     /// - Throws: `.tooLong` when `limit` bytes have no line feed; as all forms do besides.
     public func readLine(limit: Int = 65_536) async throws -> String? {
+        guard channel.loop.isHome else {
+            return try await channel.loop.bring { try await self.readLine(limit: limit) }
+        }
         while true {
             if let end = channel.unread.index(of: 0x0a) {
                 guard end <= limit else { throw channel.failure(.tooLong, "read a line from") }
@@ -87,7 +106,7 @@ public struct InboundBytes: AsyncSequence, Sendable {
     /// Waits for a frame that `parse` can read whole; nil when the stream ends between frames.
     ///
     /// `parse` is called again, from the frame's start, when more bytes have come; what it throws
-    /// itself is thrown on. It parses in the kernel's buffer when the frame came in one piece.
+    /// itself is thrown on, and its bytes stay unread. It parses in the kernel's buffer when the frame came in one piece.
     ///
     /// - Throws: `.tooLong` when `limit` bytes hold no frame, `.endedEarly` when the stream ends
     ///   inside one; as all forms do besides.
@@ -95,6 +114,7 @@ public struct InboundBytes: AsyncSequence, Sendable {
         limit: Int = 65_536,
         _ parse: (inout ByteCursor) throws -> Frame
     ) async throws -> Frame? {
+        guard channel.loop.isHome else { return try await readFrameElsewhere(limit, parse) }
         while true {
             if !channel.unread.isEmpty {
                 let attempt = try channel.unread.withBytes { try Self.parse($0, parse) }
@@ -112,14 +132,65 @@ public struct InboundBytes: AsyncSequence, Sendable {
             }
             defer { channel.giveBack(completion) }
             let bytes = channel.engine.bytes(of: completion)
-            guard channel.unread.isEmpty, let (frame, byteCount) = try Self.parse(bytes, parse)
-            else {
+            guard channel.unread.isEmpty else {
                 channel.unread.append(bytes)
                 continue
             }
-            channel.unread.append(UnsafeRawBufferPointer(rebasing: bytes[byteCount...]))
+            let attempt = Result { try Self.parse(bytes, parse) }
+            var parsedByteCount = 0
+            if case .success((_, let byteCount)?) = attempt { parsedByteCount = byteCount }
+            channel.unread.append(UnsafeRawBufferPointer(rebasing: bytes[parsedByteCount...]))
+            if let (frame, _) = try attempt.get() { return frame }
+        }
+    }
+
+    /// As `readFrame`, for a task that runs elsewhere: the parser stays with it, so the bytes that
+    /// are unread come to it, and go back.
+    private func readFrameElsewhere<Frame>(
+        _ limit: Int,
+        _ parse: (inout ByteCursor) throws -> Frame
+    ) async throws -> Frame? {
+        let lent = LentBytes()
+        var needsMore = false
+        while true {
+            let isLent = try await channel.loop.bring { [needsMore] in
+                try await self.lendUnread(lent, receiving: needsMore)
+            }
+            guard isLent else { return nil }
+            var bytes = lent.take()
+            let attempt = Result { try bytes.withBytes { try Self.parse($0, parse) } }
+            if case .success((_, let byteCount)?) = attempt { bytes.drop(byteCount) }
+            needsMore = bytes.count <= limit
+            lent.put(bytes)
+            if case .success(nil) = attempt, needsMore { continue }
+            await channel.loop.bring { self.takeBack(lent) }
+            guard let (frame, _) = try attempt.get() else {
+                throw channel.failure(.tooLong, "read a frame from")
+            }
             return frame
         }
+    }
+
+    /// Lends what is unread to a reader on another thread, having received more first if it needs
+    /// that; false when the stream ended between frames.
+    private func lendUnread(_ lent: LentBytes, receiving needsMore: Bool) async throws -> Bool {
+        takeBack(lent)
+        if needsMore || channel.unread.isEmpty {
+            guard try await fill() else {
+                if channel.unread.isEmpty { return false }
+                throw channel.failure(.endedEarly, "read a frame from")
+            }
+        }
+        lent.put(channel.unread)
+        channel.unread = InboundBuffer()
+        channel.isUnreadLent = true
+        return true
+    }
+
+    private func takeBack(_ lent: LentBytes) {
+        guard channel.isUnreadLent else { return }
+        channel.unread = lent.take()
+        channel.isUnreadLent = false
     }
 
     private static func parse<Frame>(
@@ -136,6 +207,8 @@ public struct InboundBytes: AsyncSequence, Sendable {
     }
 
     /// Receives once into `unread`; false at the end.
+    ///
+    /// Loop thread only.
     private func fill() async throws -> Bool {
         guard let completion = try await channel.receive() else { return false }
         channel.unread.append(channel.engine.bytes(of: completion))
@@ -160,6 +233,21 @@ public struct InboundBytes: AsyncSequence, Sendable {
             try await inbound.next()
         }
     }
+}
+
+/// Unread bytes on their way to a reader on another thread and back.
+private final class LentBytes: Sendable {
+    private let bytes = Mutex(InboundBuffer())
+
+    /// The only reference to them, so that they are not copied when they grow.
+    func take() -> InboundBuffer {
+        bytes.withLock { bytes in
+            defer { bytes = InboundBuffer() }
+            return bytes
+        }
+    }
+
+    func put(_ more: InboundBuffer) { bytes.withLock { $0 = more } }
 }
 
 /// The lines of a stream: see `InboundBytes.readLine`.

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import NoriaEngine
 internal import NoriaSystem
+internal import Synchronization
 
 /// The way to the peer: writes go out in order, those of one turn together.
 ///
+/// Any thread; off the connection's loop a form that waits costs a post there and one back.
 /// Every form throws `NetworkError` (`.reset`, `.closed`) when nothing can be sent any more.
 public struct OutboundBytes: Sendable {
     let channel: StreamChannel
@@ -13,20 +15,29 @@ public struct OutboundBytes: Sendable {
     /// Returning means taken, not received. Cancelled while it waits it throws
     /// `CancellationError`; the bytes are taken all the same.
     public func write(_ bytes: some Collection<UInt8>) async throws {
+        guard channel.loop.isCurrent else { return try await writeElsewhere([UInt8](bytes)) }
         try append(bytes)
         try await waitForMark()
     }
 
     /// Takes text to send, as UTF-8; otherwise as `write` of bytes.
     public func write(_ text: some StringProtocol) async throws {
+        guard channel.loop.isCurrent else { return try await writeElsewhere([UInt8](text.utf8)) }
         try append(text.utf8)
         try await waitForMark()
     }
 
     /// Takes lent bytes, which are copied before it returns or waits; else as `write` of bytes.
     public func write(_ bytes: RawSpan) async throws {
+        guard channel.loop.isCurrent else {
+            return try await writeElsewhere(bytes.withUnsafeBytes { [UInt8]($0) })
+        }
         try append(bytes)
         try await waitForMark()
+    }
+
+    private func writeElsewhere(_ bytes: [UInt8]) async throws {
+        try await channel.loop.bring { try await self.write(bytes) }
     }
 
     /// Sends all that `inbound` brings until its end; returns the number of bytes.
@@ -37,6 +48,12 @@ public struct OutboundBytes: Sendable {
     @discardableResult
     public func write(contentsOf inbound: InboundBytes) async throws -> Int {
         let source = inbound.channel
+        guard source.loop === channel.loop else {
+            return try await write(contentsOfDistant: inbound)
+        }
+        guard channel.loop.isHome else {
+            return try await channel.loop.bring { try await self.write(contentsOf: inbound) }
+        }
         var count = 0
         if !source.unread.isEmpty {
             let rest = source.unread.takeAll()
@@ -50,6 +67,16 @@ public struct OutboundBytes: Sendable {
             try await waitForMark()
         }
         return count + source.forwardedByteCount - before
+    }
+
+    /// The same from a connection on another loop: chunk by chunk.
+    private func write(contentsOfDistant inbound: InboundBytes) async throws -> Int {
+        var count = 0
+        while let chunk = try await inbound.next() {
+            try await write(chunk)
+            count += chunk.count
+        }
+        return count
     }
 
     /// Sends all that a sequence of byte collections brings; returns the number of bytes.
@@ -93,18 +120,31 @@ public struct OutboundBytes: Sendable {
 
     /// Waits until the kernel has taken everything.
     public func flush() async throws {
+        guard channel.loop.isHome else {
+            return try await channel.loop.bring { try await self.flush() }
+        }
         channel.flushNow()
         try await channel.waitUntilUnsent(atMost: 0)
     }
 
     /// Ends this direction after what was written: the peer reads the end.
     public func finish() async throws {
+        guard channel.loop.isHome else {
+            return try await channel.loop.bring { try await self.finish() }
+        }
         try await flush()
         channel.finishOutbound()
     }
 
     /// The bytes that were taken and that the kernel does not have yet.
-    public var unsentByteCount: Int { channel.unsentByteCount }
+    ///
+    /// Any thread; off the connection's loop it is the number at the end of its last turn.
+    public var unsentByteCount: Int {
+        guard channel.loop.isCurrent else {
+            return channel.publishedUnsentByteCount.load(ordering: .relaxed)
+        }
+        return channel.unsentByteCount
+    }
 
     private func append(_ bytes: some Collection<UInt8>) throws(NetworkError) {
         try channel.checkOutbound()
@@ -136,7 +176,13 @@ public struct OutboundBytes: Sendable {
 
     private func waitForMark() async throws {
         guard channel.unsentByteCount > channel.limits.highMarkByteCount else { return }
+        guard channel.loop.isHome else {
+            return try await channel.loop.bring { try await self.waitForMark() }
+        }
         channel.flushNow()
+        // A peer that takes everything at once must not keep the others from their turn.
+        channel.loop.countOperation()
+        await channel.loop.standBackWhenSpent()
         guard channel.unsentByteCount > channel.limits.highMarkByteCount else { return }
         try await channel.waitUntilUnsent(atMost: channel.limits.lowMarkByteCount)
     }

@@ -7,7 +7,8 @@ internal import SystemPackage
 extension StreamChannel {
     /// Runs a handler over the connection and closes it, whatever the handler does.
     func run<Value>(_ body: () async throws -> Value) async throws -> Value {
-        owner = TaskIdentity.current
+        // A task that runs elsewhere brings its cancellation with each operation.
+        if loop.isCurrent { owner = TaskIdentity.current }
         let result: Result<Value, any Error>
         do {
             result = .success(
@@ -20,7 +21,8 @@ extension StreamChannel {
         } catch {
             result = .failure(error)
         }
-        owner = nil
+        // It may have come home late, to another thread.
+        loop.perform { self.owner = nil }
         await close()
         return try result.get()
     }
@@ -37,6 +39,9 @@ extension StreamChannel {
     ///
     /// Idempotent: a second caller waits for the first.
     func close() async {
+        guard loop.isHome else {
+            return await loop.bring { await self.close() }
+        }
         switch phase {
         case .closed: return
         case .closing:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import NoriaEngine
 internal import NoriaSystem
+internal import Synchronization
 internal import SystemPackage
 
 /// Somebody who waits until no more than `limit` bytes are unsent.
@@ -38,6 +39,11 @@ extension StreamChannel {
     /// Hands what waits to the kernel, unless a send is under way: its end does it then.
     func flushNow() {
         isFlushScheduled = false
+        submitUnsent()
+        publishedUnsentByteCount.store(unsentByteCount, ordering: .relaxed)
+    }
+
+    private func submitUnsent() {
         while sendToken == nil, phase != .closed, outboundError == nil {
             if sending.isEmpty {
                 guard !filling.isEmpty else { return }
@@ -104,7 +110,7 @@ extension StreamChannel {
     /// Returns the completion that the reader has to see itself, or nil when it goes on waiting.
     func forward(_ first: Completion, beforeReaderTo target: StreamChannel) -> Completion? {
         var completion = first
-        for _ in 0..<Self.forwardsPerTurn {
+        for _ in 0..<EventLoop.operationsPerJob {
             guard completion.result > 0, !isEnding, target.isClear else { return completion }
             owesAnswer = true
             forwardedByteCount &+= Int(completion.result)
@@ -120,8 +126,6 @@ extension StreamChannel {
         // A stream that always has data must not keep the others from their turn.
         return completion
     }
-
-    private static let forwardsPerTurn = 128
 
     /// Open, and nothing waits to be sent.
     private var isClear: Bool {
@@ -165,24 +169,24 @@ extension StreamChannel {
             let id = waiterCount
             let wasCancelled: Bool
             if owner == TaskIdentity.current {
-                wasCancelled = await suspendWriter(id, limit)
+                wasCancelled = await withUnsafeContinuation {
+                    let parked = Parked($0, as: loop.currentRole)
+                    waiters.append(OutboundWaiter(id: id, limit: limit, parked: parked))
+                }
             } else {
-                wasCancelled = await withTaskCancellationHandler {
-                    await suspendWriter(id, limit)
+                wasCancelled = await loop.park { parked in
+                    if unsentByteCount > limit, outboundError == nil, !Task.isCancelled {
+                        waiters.append(OutboundWaiter(id: id, limit: limit, parked: parked))
+                    } else {
+                        parked.resume(returning: Task.isCancelled, on: loop)
+                    }
                 } onCancel: {
-                    loop.post { self.cancelWaiter(id) }
+                    self.cancelWaiter(id)
                 }
             }
             if wasCancelled { throw CancellationError() }
         }
         if let outboundError { throw outboundError }
-    }
-
-    private func suspendWriter(_ id: UInt64, _ limit: Int) async -> Bool {
-        await withUnsafeContinuation {
-            let parked = Parked($0, as: loop.currentRole)
-            waiters.append(OutboundWaiter(id: id, limit: limit, parked: parked))
-        }
     }
 
     private func cancelWaiter(_ id: UInt64) {

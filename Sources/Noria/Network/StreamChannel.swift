@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import CNoria
 internal import NoriaEngine
 internal import NoriaSystem
 internal import Synchronization
@@ -7,11 +6,11 @@ internal import SystemPackage
 
 /// The life of one connection on its loop: what is being read, what waits to be sent, how it ends.
 ///
-/// The public structs are handles on it. Reading is by request, one receive at a time; writes are
-/// gathered and go out at the end of the turn.
+/// The public structs are handles on it, and bring tasks that run elsewhere to the loop. Reading
+/// is by request, one receive at a time; writes are gathered and go out at the end of the turn.
 ///
-/// SAFETY (`@unchecked Sendable`): every stored property but the constants belongs to the loop's
-/// thread; what other threads call posts to the loop. SAFETY (`@exclusivity(unchecked)`): no
+/// SAFETY (`@unchecked Sendable`): every stored property but constants and atomics belongs to the
+/// loop's thread; what other threads call posts to the loop. SAFETY (`@exclusivity(unchecked)`): no
 /// access spans a call that reaches the same property again.
 final class StreamChannel: OperationOwner, @unchecked Sendable {
     let loop: EventLoop
@@ -28,6 +27,9 @@ final class StreamChannel: OperationOwner, @unchecked Sendable {
     // Reading.
     @exclusivity(unchecked) var reader: Parked<Completion>?
     @exclusivity(unchecked) var receiveToken: Token?
+    /// The cancellable reads so far, and the one that waits or was the last to.
+    @exclusivity(unchecked) private var readerCount: UInt64 = 0
+    @exclusivity(unchecked) private var readerID: UInt64 = 0
     @exclusivity(unchecked) var interruption = Interruption.none
     @exclusivity(unchecked) var inboundEnd: InboundEnd?
     /// Where the reader that waits would send the bytes to, unchanged: see `forward`.
@@ -35,6 +37,8 @@ final class StreamChannel: OperationOwner, @unchecked Sendable {
     @exclusivity(unchecked) var forwardedByteCount = 0
     /// Received, and not yet taken by a reading form.
     @exclusivity(unchecked) var unread = InboundBuffer()
+    /// `unread` is with a reader on another thread, and holds the connection busy there.
+    @exclusivity(unchecked) var isUnreadLent = false
 
     // Writing: `filling` takes what is written while `sending` is with the kernel.
     @exclusivity(unchecked) var filling = OutboundBuffer()
@@ -45,11 +49,14 @@ final class StreamChannel: OperationOwner, @unchecked Sendable {
     @exclusivity(unchecked) var outboundError: NetworkError?
     @exclusivity(unchecked) var waiters: [OutboundWaiter] = []
     @exclusivity(unchecked) var waiterCount: UInt64 = 0
+    /// `unsentByteCount` as other threads see it: of the end of the last turn that wrote or sent.
+    let publishedUnsentByteCount = Atomic<Int>(0)
 
     // Ending.
     @exclusivity(unchecked) var owesAnswer = false
     @exclusivity(unchecked) var isMarkedIdle = false
-    @exclusivity(unchecked) var isDraining = false
+    /// Set once by the loop, asked by anyone.
+    private let drainBegan = Atomic<Bool>(false)
     @exclusivity(unchecked) var phase = Phase.open
     /// The close, while it waits for the kernel to let go of our memory.
     @exclusivity(unchecked) var completionWaiter: Parked<Void>?
@@ -98,20 +105,22 @@ final class StreamChannel: OperationOwner, @unchecked Sendable {
     /// the look whether an executor has to be changed: 300 of 2,700 instructions a request.
     @inline(__always)
     func receive(forwardingTo target: StreamChannel? = nil) async throws -> Completion? {
-        guard reader == nil else { throw failure(.alreadyReading, "read from") }
+        await loop.standBackWhenSpent()
+        guard reader == nil, !isUnreadLent else {
+            throw failure(.alreadyReading, "read from")
+        }
         // Asking who runs costs less than a cancellation handler, and the owner has one already.
         let isOwner = owner == TaskIdentity.current
         if isOwner ? ownerIsCancelled : Task.isCancelled { throw CancellationError() }
         while true {
             if isEnding, try endsHere() { return nil }
             let completion: Completion
-            switch engine.submit(.receive(fd), owner: self) {
-            case .done(let done): completion = done
-            case .pending(let token):
-                receiveToken = token
-                forwarding = target
-                completion =
-                    isOwner ? await suspendReader() : await suspendCancellableReader()
+            if !isOwner {
+                completion = await receiveCancellably(forwardingTo: target)
+            } else if let done = submitReceive(forwardingTo: target) {
+                completion = done
+            } else {
+                completion = await suspendReader()
             }
             if completion.result > 0 {
                 owesAnswer = true
@@ -128,6 +137,7 @@ final class StreamChannel: OperationOwner, @unchecked Sendable {
             return
         }
         let error = Errno(negated: completion.result)
+        if error == .alreadyInProcess { throw failure(.alreadyReading, "read from") }
         guard error == .canceled else {
             let failure = NetworkError(errno: error, "read from", address: peerAddress)
             inboundEnd = .failed(failure)
@@ -158,17 +168,54 @@ final class StreamChannel: OperationOwner, @unchecked Sendable {
         return inboundEnd != nil
     }
 
-    private func suspendCancellableReader() async -> Completion {
-        await withTaskCancellationHandler {
-            await suspendReader()
-        } onCancel: {
-            loop.post { self.interruptReader(.cancelled) }
+    /// A receive that is done at once; nil when it is under way, and wants a reader in this job.
+    @inline(__always)
+    private func submitReceive(forwardingTo target: StreamChannel?) -> Completion? {
+        switch engine.submit(.receive(fd), owner: self) {
+        case .done(let completion):
+            loop.countOperation()
+            return completion
+        case .pending(let token):
+            receiveToken = token
+            forwarding = target
+            return nil
         }
+    }
+
+    private func receiveCancellably(forwardingTo target: StreamChannel?) async -> Completion {
+        readerCount &+= 1
+        let id = readerCount
+        return await loop.park { parked in
+            if let error = reasonNotToReceive() {
+                let completion = Completion(token: .none, result: -error.rawValue)
+                parked.resume(returning: completion, on: loop)
+            } else if let completion = submitReceive(forwardingTo: target) {
+                parked.resume(returning: completion, on: loop)
+            } else {
+                reader = parked
+                readerID = id
+            }
+        } onCancel: {
+            // Another may be reading by now, who was not cancelled.
+            if self.readerID == id { self.interruptReader(.cancelled) }
+        }
+    }
+
+    /// What may have come up since the caller looked; `.canceled` has it look again.
+    private func reasonNotToReceive() -> Errno? {
+        guard reader == nil, receiveToken == nil else { return .alreadyInProcess }
+        if Task.isCancelled { interruption = .cancelled }
+        let isOver = phase != .open || inboundEnd != nil
+        let isDrained = isDraining && isIdle && hasNothingToRead
+        return Task.isCancelled || isOver || isDrained ? .canceled : nil
     }
 
     @inline(__always)
     private func suspendReader() async -> Completion {
-        await withUnsafeContinuation { reader = Parked($0, as: loop.currentRole) }
+        await withUnsafeContinuation {
+            readerID = 0
+            reader = Parked($0, as: loop.currentRole)
+        }
     }
 
     /// Ends the receive that is under way; its reader goes on when the kernel has let go.
@@ -206,7 +253,7 @@ final class StreamChannel: OperationOwner, @unchecked Sendable {
 
     /// What a drain asks: the reader waits, nothing is buffered, and no answer is owed.
     var isIdle: Bool {
-        isMarkedIdle || (!owesAnswer && unread.isEmpty)
+        isMarkedIdle || (!owesAnswer && unread.isEmpty && !isUnreadLent)
     }
 
     private var hasNothingToRead: Bool {
@@ -225,38 +272,15 @@ final class StreamChannel: OperationOwner, @unchecked Sendable {
 
     // MARK: Draining
 
+    /// Any thread.
+    var isDraining: Bool { drainBegan.load(ordering: .relaxed) }
+
     /// Lets the message in hand be answered, then ends the inbound stream.
     ///
     /// Loop thread only.
     func drain() {
         guard !isDraining else { return }
-        isDraining = true
+        drainBegan.store(true, ordering: .relaxed)
         if reader != nil, isIdle, hasNothingToRead { interruptReader(.drained) }
-    }
-}
-
-/// A task that waits, and as what it ran.
-struct Parked<Value> {
-    private let continuation: UnsafeContinuation<Value, Never>
-    private let role: JobRole
-
-    init(_ continuation: UnsafeContinuation<Value, Never>, as role: JobRole) {
-        self.continuation = continuation
-        self.role = role
-    }
-
-    /// Loop thread only.
-    func resume(returning value: sending Value, on loop: EventLoop) {
-        loop.resume(continuation, returning: value, as: role)
-    }
-}
-
-/// Which task runs: for comparing, never for following.
-struct TaskIdentity: Equatable {
-    private let address: UInt
-
-    static var current: TaskIdentity? {
-        guard let address = noria_current_task() else { return nil }
-        return TaskIdentity(address: UInt(bitPattern: address))
     }
 }

@@ -47,14 +47,16 @@ public struct TCPConnection: StreamConnection {
     public var peerAddress: SocketAddress { channel.peerAddress }
     /// Whether shutdown has begun: this answer should be the last.
     ///
-    /// Loop thread only.
+    /// Any thread.
     public var isDraining: Bool { channel.isDraining }
 
     /// Marks the connection as owing no answer, so that a drain may end it while it waits in a read
     /// although bytes have come: for chats and streams of events.
     ///
-    /// Loop thread only.
-    public func setIdle(_ isIdle: Bool) { channel.isMarkedIdle = isIdle }
+    /// Any thread.
+    public func setIdle(_ isIdle: Bool) {
+        channel.loop.perform { [channel] in channel.isMarkedIdle = isIdle }
+    }
 
     /// Ends the connection with a reset, now; unsent bytes are dropped.
     ///

@@ -27,8 +27,14 @@ public struct TCPListener: Drainable {
         limits: StreamLimits? = nil
     ) async throws -> Self {
         let address = try SocketAddress.ip(host, port: port)
-        guard let runtime = Runtime.current, let loop = EventLoop.current else {
+        guard let runtime = Runtime.current else {
             throw NetworkError(.noRuntime, "listen on", address: address)
+        }
+        let loop = EventLoop.current ?? runtime.eventLoops.main
+        guard loop.isHome else {
+            return try await loop.bring {
+                try await bind(host: host, port: port, options: options, limits: limits)
+            }
         }
         let acceptor = try Acceptor(
             address,
@@ -54,6 +60,9 @@ public struct TCPListener: Drainable {
     public func serve(
         _ handler: @escaping @Sendable (TCPConnection) async throws -> Void
     ) async throws {
+        guard acceptor.loop.isHome else {
+            return try await acceptor.loop.bring { try await self.serve(handler) }
+        }
         defer { acceptor.finishServing() }
         try await withThrowingDiscardingTaskGroup { group in
             while let channel = try await acceptor.accept() {
@@ -69,7 +78,9 @@ public struct TCPListener: Drainable {
     public func stopAccepting() { acceptor.loop.perform { acceptor.stopAccepting() } }
 
     /// Stops accepting, ends idle connections, lets busy ones answer; returns when all have ended.
-    public func drain(until deadline: ContinuousClock.Instant) async { await acceptor.drain() }
+    public func drain(until deadline: ContinuousClock.Instant) async {
+        await acceptor.loop.bring { [acceptor] in await acceptor.drain() }
+    }
 
     /// Resets every connection.
     ///
@@ -78,6 +89,8 @@ public struct TCPListener: Drainable {
 
     /// Stops accepting at once and closes the socket.
     ///
-    /// Connections go on.
-    public func close() async { acceptor.close() }
+    /// Connections go on. Any thread.
+    public func close() async {
+        await acceptor.loop.bring { [acceptor] in acceptor.close() }
+    }
 }
