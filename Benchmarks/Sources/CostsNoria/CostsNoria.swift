@@ -5,7 +5,7 @@ import Noria
 /// How many tasks a batch has, and what COUNT is a multiple of.
 let batch = 1000
 
-/// Does one operation so many times on one loop, and prints the CPU time that it took.
+/// Does one operation so many times on one loop, and prints the CPU time that it took and the backend.
 @main struct CostsNoria {
     static func main() {
         let arguments = CommandLine.arguments
@@ -19,7 +19,7 @@ let batch = 1000
         }
         Runtime.main { runtime in
             let nanoseconds = await measure(operation, count, on: runtime.eventLoops.main)
-            print(operation.rawValue, count, nanoseconds)
+            print(operation.rawValue, count, nanoseconds, runtime.backend.kind)
             fflush(nil)
         }
     }
