@@ -126,7 +126,7 @@ def machine():
 
 
 def commit():
-    """The commit that was measured, marked when files differ from it."""
+    """The commit that was measured, marked when files differ from it, the record aside."""
 
     def git(*words):
         done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True)
@@ -135,7 +135,8 @@ def commit():
     head = git("rev-parse", "--short", "HEAD")
     if not head:
         return "none"
-    return head + (" with changes" if git("status", "--porcelain", "-uno") else "")
+    changed = ["status", "--porcelain", "-uno", "--", ".", ":!Benchmarks/RESULTS.md"]
+    return head + (" with changes" if git(*changed) else "")
 
 
 def command():
