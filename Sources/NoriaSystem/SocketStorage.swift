@@ -34,9 +34,7 @@ package struct SocketStorage: Sendable {
         guard let host = parts.first, inet_pton(AF_INET6, String(host), &ipv6.sin6_addr) == 1
         else { return nil }
         if parts.count == 2 {
-            guard let scope = UInt32(parts[1]) ?? Self.interfaceIndex(String(parts[1])) else {
-                return nil
-            }
+            guard let scope = Self.scope(parts[1]) else { return nil }
             ipv6.sin6_scope_id = scope
         }
         ipv6.sin6_family = sa_family_t(AF_INET6)
@@ -44,8 +42,14 @@ package struct SocketStorage: Sendable {
         self.init(copying: ipv6)
     }
 
-    private static func interfaceIndex(_ name: String) -> UInt32? {
-        let index = if_nametoindex(name)
+    /// A number, or the index of the interface of that name.
+    private static func scope(_ text: Substring) -> UInt32? {
+        // `UInt32` would take a sign, and the kernel would look at what stands before a colon only.
+        guard !text.utf8.contains(UInt8(ascii: ":")) else { return nil }
+        if text.allSatisfy({ $0.isASCII && $0.isNumber }), let number = UInt32(text) {
+            return number
+        }
+        let index = if_nametoindex(String(text))
         return index == 0 ? nil : index
     }
 

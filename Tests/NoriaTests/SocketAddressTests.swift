@@ -45,6 +45,7 @@ struct SocketAddressTests {
             "127.0.0.01:80", "256.0.0.1:80", "1.2.3.4.5:80", "2130706433:80", "localhost:80",
             "::1:80", "[::1]", "[::1]80", "[::1]:", "[]:80", "[:80", "]:80", "[::1:80", "::1]:80",
             "[localhost]:80", "[127.0.0.1]:80", "[::1%]:80", "[::1%nowhere]:80", "[:::]:80",
+            "[fe80::1%+1]:80", "[fe80::1%-0]:80", "[fe80::1%lo:x]:80", "[::1]:70000",
             "[1:2:3:4:5:6:7:8:9]:80", "127.0.0.1\u{0}:80", "127.0.0.1\u{0}.evil.example:80",
             "[::1\u{0}]:80", "１２７.0.0.1:80", "127.0.0.1:８０",
         ]
@@ -53,6 +54,7 @@ struct SocketAddressTests {
         let error = #expect(throws: NetworkError.self) { try SocketAddress(text) }
         #expect(error?.kind == .badAddress)
         #expect(error?.errno == nil)
+        #expect(error?.operation == "read the address '\(text)'")
     }
 
     @Test("The error says what to write instead")

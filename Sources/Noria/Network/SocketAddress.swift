@@ -26,19 +26,28 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
         } else if host.contains(":") {
             throw Self.notAnAddress(text, "an IPv6 address with a port needs brackets: [::1]:80")
         }
-        self = try .ip(String(host), port: port)
+        self = try .read(String(host), port: port, from: text)
     }
 
     /// An address from a literal such as `127.0.0.1` or `::1` and a port, 0 to 65,535.
     ///
     /// - Throws: `.badAddress` for a name, or a port outside the range.
     public static func ip(_ literal: String, port: Int) throws(NetworkError) -> Self {
+        try read(literal, port: port)
+    }
+
+    /// The error names `text`, which both were read from, or else the one that is wrong.
+    private static func read(
+        _ literal: String,
+        port: Int,
+        from text: String? = nil
+    ) throws(NetworkError) -> Self {
         guard let number = UInt16(exactly: port) else {
-            throw notAnAddress("\(literal):\(port)", "a port is a number from 0 to 65535")
+            throw notAnAddress(text ?? "\(literal):\(port)", "a port is a number from 0 to 65535")
         }
         guard let storage = SocketStorage(literal: literal, port: number) else {
             throw notAnAddress(
-                literal,
+                text ?? literal,
                 "hosts are IPv4 or IPv6 literals, as 127.0.0.1 or ::1; names are not"
                     + " resolved yet"
             )
