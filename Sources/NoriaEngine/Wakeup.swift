@@ -35,6 +35,11 @@ package final class Wakeup: Sendable {
     /// Any thread.
     package var writeCount: UInt64 { writes.load(ordering: .relaxed) }
 
+    /// Whether the loop sleeps, or is about to.
+    ///
+    /// Any thread.
+    package var isSleeping: Bool { latch.load(ordering: .sequentiallyConsistent) == Latch.polling }
+
     /// Makes the loop look, if it sleeps.
     ///
     /// False when it has stopped: nobody will look. Any thread.

@@ -35,9 +35,22 @@ final class LoopState: @unchecked Sendable {
         set { present = newValue }
     }
 
+    /// Whether other loops may take what belongs to none: see `SharedJobs`.
+    @exclusivity(unchecked) var isSharing = false
+    @exclusivity(unchecked) var monitor: LoopMonitor?
+    /// The present job is in an operation of ours: see `EventLoop.isHome`.
+    @exclusivity(unchecked) var keepsJobs = false
+    @exclusivity(unchecked) private var sequence: UInt = 0
+
     func append(_ job: QueuedJob, as role: JobRole) {
         job.role = roleHint ?? role
+        if isSharing { job.sequence = nextSequence() }
         queue.append(job)
+    }
+
+    func nextSequence() -> UInt {
+        sequence &+= 1
+        return sequence
     }
 
     func flushAtTurnEnd(_ channel: StreamChannel) { unflushed.append(channel) }

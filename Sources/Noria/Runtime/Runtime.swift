@@ -132,7 +132,7 @@ public final class Runtime: Sendable {
     ) throws(RuntimeError) -> RuntimeOutcome<Value> {
         let loop = eventLoops.main
         let budget = TurnBudget(configuration.loops)
-        let threads = try LoopThread.start(eventLoops, backend.kind, budget)
+        let threads = try LoopThreads.start(eventLoops, backend.kind, budget)
         let signals = SignalWatch(runtime: self, loop: loop)
         let dispatch = DispatchMainQueue(engine: engine)
         let residualCount: Int
@@ -140,7 +140,7 @@ public final class Runtime: Sendable {
             residualCount = try loop.begin(engine: engine)
             try dispatch?.begin()
         } catch {
-            for thread in threads { thread.end() }
+            threads.end()
             throw RuntimeError(
                 .backendUnavailable("\(backend.kind) can't watch our own eventfd: \(error)")
             )
@@ -157,7 +157,7 @@ public final class Runtime: Sendable {
         loop.run(budget)
         shutdown.closeLeftovers()
         ExecutorInstallation.setRunning(nil)
-        for thread in threads { thread.end() }
+        threads.end()
         signals.end()
         dispatch?.end()
         loop.end()
