@@ -19,6 +19,9 @@ public final class Runtime: Sendable {
     /// The end of this runtime.
     public let shutdown: Shutdown
 
+    let spawned = SpawnedTasks()
+    let signalWatch: SignalWatch
+
     private static let present = Mutex<(runtime: Runtime?, origin: String)>((nil, ""))
 
     /// The runtime that runs in this process, or nil.
@@ -33,6 +36,11 @@ public final class Runtime: Sendable {
         shutdown = Shutdown(
             loop: ExecutorInstallation.mainLoop,
             policy: configuration.shutdown,
+            logger: configuration.logger
+        )
+        signalWatch = SignalWatch(
+            loop: ExecutorInstallation.mainLoop,
+            shutdownSignals: configuration.shutdown.signals,
             logger: configuration.logger
         )
     }
@@ -114,7 +122,6 @@ public final class Runtime: Sendable {
         _ body: sending @escaping (Runtime) async throws -> Value
     ) throws(RuntimeError) -> RuntimeOutcome<Value> {
         let loop = eventLoops.main
-        let signals = SignalWatch(runtime: self, loop: loop)
         let dispatch = DispatchMainQueue(engine: engine)
         let residualCount: Int
         do throws(Errno) {
@@ -125,18 +132,22 @@ public final class Runtime: Sendable {
                 .backendUnavailable("\(backend.kind) can't watch our own eventfd: \(error)")
             )
         }
-        logStart(residualCount)
         ExecutorInstallation.setRunning(true)
-        signals.begin()
+        signalWatch.begin(shutdown)
+        logStart(residualCount)
         let root = Root<Value>()
         let task = Task(name: "noria body") { [self] in
             root.result = await Self.run(body, self)
+            await finishSpawned()
             loop.perform { loop.finish() }
         }
-        shutdown.onCancel { task.cancel() }
+        shutdown.onCancel { [spawned] in
+            task.cancel()
+            return spawned.cancel()
+        }
         loop.run(TurnBudget(configuration.loops))
         shutdown.closeLeftovers()
-        signals.end()
+        signalWatch.end()
         dispatch?.end()
         ExecutorInstallation.setRunning(false)
         loop.end()
@@ -145,7 +156,7 @@ public final class Runtime: Sendable {
         }
         let report = shutdown.end(exitCode: exitCode(of: result))
         configuration.logger.info("ended: \(report)")
-        if let signal = signals.deadly { SignalInbox.endProcess(by: signal.rawValue) }
+        if let signal = signalWatch.deadly { SignalInbox.endProcess(by: signal.rawValue) }
         return RuntimeOutcome(result: result, report: report)
     }
 
@@ -164,7 +175,17 @@ public final class Runtime: Sendable {
 
     private func logStart(_ residualCount: Int) {
         let logger = configuration.logger
-        logger.info("backend: \(backend)")
+        let checks = productionCheck()
+        logger.log(level: checks.allSatisfy(\.isOK) ? .info : .notice, "started: \(checks.text)")
+        let changed = configuration.knobs().filter { $0.source != .default }
+        if !changed.isEmpty {
+            let texts = changed.map { "\($0.name)=\($0.value) (\($0.source))" }
+            logger.info("configuration: \(texts.joined(separator: ", "))")
+        }
+        let unknown = configuration.unknownVariables.map { "\($0.name) (is \($0.nearest) meant?)" }
+        if !unknown.isEmpty {
+            logger.warning("variables that nothing reads: \(unknown.joined(separator: ", "))")
+        }
         if let note = ExecutorInstallation.note { logger.warning("executors: \(note)") }
         if residualCount > 0 {
             logger.info("\(residualCount) jobs were left from the run before; they run first")
