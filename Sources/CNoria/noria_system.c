@@ -63,6 +63,8 @@ long noria_refuse_io_uring(int error) {
 
 int noria_thread_id(void) { return (int)syscall(SYS_gettid); }
 
+void noria_name_thread(const char *name) { prctl(PR_SET_NAME, name); }
+
 const char *noria_error_name(int error) { return strerrorname_np(error); }
 
 void noria_deliver_deferred_signals(void) {

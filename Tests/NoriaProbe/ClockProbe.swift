@@ -55,12 +55,13 @@ enum ClockProbe {
     }
 
     private static func elsewhere(_ clock: RuntimeClock) async throws {
-        try await withTaskExecutorPreference(Elsewhere.executor) { @concurrent in
+        let executor = Elsewhere.ForeignExecutor()
+        try await withTaskExecutorPreference(executor) { @concurrent in
             let begin = clock.now
             try await clock.sleep(for: .milliseconds(5))
             print("early: \(begin.duration(to: clock.now) < .milliseconds(5))")
             print("elsewhere: \(NoriaProbe.place())")
-            let task = Task(executorPreference: Elsewhere.executor) {
+            let task = Task(executorPreference: executor) {
                 try await clock.sleep(for: .seconds(3600))
             }
             task.cancel()

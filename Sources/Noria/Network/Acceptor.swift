@@ -20,6 +20,10 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
     private let limits: StreamLimits
     private let fd: Int32
 
+    /// How its socket shares the port: the first of several binds alone, so that a second instance
+    /// of the program is refused, and lets its siblings in after.
+    enum PortRole { case alone, first, sibling }
+
     private enum State { case accepting, refusing, emptying, closed }
 
     private var state = State.accepting
@@ -46,14 +50,15 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
         on loop: EventLoop,
         runtime: Runtime,
         options: SocketOptions,
-        limits: StreamLimits
+        limits: StreamLimits,
+        role: PortRole
     ) throws(NetworkError) {
         self.loop = loop
         self.runtime = runtime
         self.options = options
         self.limits = limits
         do throws(Errno) {
-            fd = try Self.listen(on: address, options)
+            fd = try Self.listen(on: address, options, role)
             localAddress = SocketAddress(try Socket.localAddress(of: fd))
             try loop.engine.backend.register(fd)
         } catch {
@@ -69,7 +74,8 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
 
     private static func listen(
         on address: SocketAddress,
-        _ options: SocketOptions
+        _ options: SocketOptions,
+        _ role: PortRole
     ) throws(Errno) -> Int32 {
         let fd = try Socket.stream(isIPv6: address.storage.isIPv6)
         do throws(Errno) {
@@ -78,7 +84,9 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
                 try Socket.set(.ipv6Only, to: options.isIPv6Only ? 1 : 0, on: fd)
             }
             try options.applyBuffers(to: fd)
+            if role == .sibling { try Socket.set(.reusePort, to: 1, on: fd) }
             try Socket.bind(fd, to: address.storage)
+            if role == .first { try Socket.set(.reusePort, to: 1, on: fd) }
             try Socket.listen(fd, backlog: options.backlog)
             return fd
         } catch {

@@ -41,7 +41,7 @@ extension Knob {
             "loops.count",
             "NORIA_LOOPS",
             \.loops.count,
-            .optional(.count(1...1024, "loops"), "default"),
+            .count(1...RuntimeConfiguration.Loops.countLimit, "loops"),
             "The event loops, a thread each."
         ),
         Knob(

@@ -14,7 +14,7 @@ public final class Runtime: Sendable {
     public let configuration: RuntimeConfiguration
     /// Which backend runs, and why not another.
     public let backend: BackendReport
-    /// The loops; there is one so far.
+    /// The loops, as many as the configuration says; the first is the main thread's.
     public let eventLoops: EventLoopGroup
     /// The end of this runtime.
     public let shutdown: Shutdown
@@ -29,10 +29,14 @@ public final class Runtime: Sendable {
     /// Any thread.
     public static var current: Runtime? { present.withLock { $0.runtime } }
 
-    private init(configuration: RuntimeConfiguration, backend: BackendReport) {
+    private init(
+        configuration: RuntimeConfiguration,
+        backend: BackendReport,
+        eventLoops: EventLoopGroup
+    ) {
         self.configuration = configuration
         self.backend = backend
-        eventLoops = EventLoopGroup([ExecutorInstallation.mainLoop])
+        self.eventLoops = eventLoops
         shutdown = Shutdown(
             loop: ExecutorInstallation.mainLoop,
             policy: configuration.shutdown,
@@ -111,7 +115,14 @@ public final class Runtime: Sendable {
                 .tooLate("the main actor was used before; call it first in 'main'")
             )
         }
-        let runtime = Runtime(configuration: configuration, backend: report)
+        let loops: EventLoopGroup
+        do throws(Errno) { loops = try ExecutorInstallation.loops(configuration.loops.count) } catch
+        {
+            throw RuntimeError(
+                .backendUnavailable("no eventfd for a loop: \(error); raise 'ulimit -n'")
+            )
+        }
+        let runtime = Runtime(configuration: configuration, backend: report, eventLoops: loops)
         present.withLock { $0 = (runtime, "\(file):\(line)") }
         defer { present.withLock { $0.runtime = nil } }
         return try runtime.turn(Engine(backend: backend), body)
@@ -122,17 +133,20 @@ public final class Runtime: Sendable {
         _ body: sending @escaping (Runtime) async throws -> Value
     ) throws(RuntimeError) -> RuntimeOutcome<Value> {
         let loop = eventLoops.main
+        let budget = TurnBudget(configuration.loops)
+        let threads = try LoopThread.start(eventLoops, backend.kind, budget)
         let dispatch = DispatchMainQueue(engine: engine)
         let residualCount: Int
         do throws(Errno) {
             residualCount = try loop.begin(engine: engine)
             try dispatch?.begin()
         } catch {
+            for thread in threads { thread.end() }
             throw RuntimeError(
                 .backendUnavailable("\(backend.kind) can't watch our own eventfd: \(error)")
             )
         }
-        ExecutorInstallation.setRunning(true)
+        ExecutorInstallation.setRunning(eventLoops)
         signalWatch.begin(shutdown)
         logStart(residualCount)
         let root = Root<Value>()
@@ -145,11 +159,12 @@ public final class Runtime: Sendable {
             task.cancel()
             return spawned.cancel()
         }
-        loop.run(TurnBudget(configuration.loops))
+        loop.run(budget)
         shutdown.closeLeftovers()
+        ExecutorInstallation.setRunning(nil)
+        for thread in threads { thread.end() }
         signalWatch.end()
         dispatch?.end()
-        ExecutorInstallation.setRunning(false)
         loop.end()
         guard let result = root.result else {
             preconditionFailure("the loop ended without a result")
@@ -174,18 +189,8 @@ public final class Runtime: Sendable {
     }
 
     private func logStart(_ residualCount: Int) {
+        logStart()
         let logger = configuration.logger
-        let checks = productionCheck()
-        logger.log(level: checks.allSatisfy(\.isOK) ? .info : .notice, "started: \(checks.text)")
-        let changed = configuration.knobs().filter { $0.source != .default }
-        if !changed.isEmpty {
-            let texts = changed.map { "\($0.name)=\($0.value) (\($0.source))" }
-            logger.info("configuration: \(texts.joined(separator: ", "))")
-        }
-        let unknown = configuration.unknownVariables.map { "\($0.name) (is \($0.nearest) meant?)" }
-        if !unknown.isEmpty {
-            logger.warning("variables that nothing reads: \(unknown.joined(separator: ", "))")
-        }
         if let note = ExecutorInstallation.note { logger.warning("executors: \(note)") }
         if residualCount > 0 {
             logger.info("\(residualCount) jobs were left from the run before; they run first")
