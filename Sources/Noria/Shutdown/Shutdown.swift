@@ -176,7 +176,7 @@ public final class Shutdown: Sendable {
         guard advance(to: .cancelling) else { return }
         guard let names = state.withLock({ $0.cancelTasks })?(), !names.isEmpty else { return }
         state.withLock { $0.cancelled += names }
-        logger.info("shutdown: cancelled: \(names.joined(separator: ", "))")
+        logger.info("shutdown: cancelling \(names.joined(separator: ", "))")
     }
 
     private func advance(to phase: Phase) -> Bool {
