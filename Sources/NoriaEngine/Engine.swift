@@ -22,7 +22,7 @@ package final class Engine {
     @exclusivity(unchecked) private var isClosed = false
     @exclusivity(unchecked) package private(set) var starvedCount: UInt64 = 0
     /// The most completions that have waited for their delivery after a look.
-    @exclusivity(unchecked) package private(set) var completionHighWater = 0
+    @exclusivity(unchecked) private var completionHighWater = 0
 
     package init(backend: any Backend) {
         self.backend = backend
@@ -30,6 +30,11 @@ package final class Engine {
     }
 
     package var operationCount: Int { operations.count }
+
+    /// The engine's numbers, read here: in another module each would be checked for exclusivity.
+    package var counts: (completions: UInt64, completionHighWater: Int, starvedReceives: UInt64) {
+        (completionCount, completionHighWater, starvedCount)
+    }
 
     /// Hands an operation over: its completion if it ended at once, else `owner` is told later.
     package func submit(_ submission: Submission, owner: any OperationOwner) -> Submitted {

@@ -26,7 +26,7 @@ final class LoopState: @unchecked Sendable {
     let timers = LoopTimers()
     var onRouse: (() -> Void)?
 
-    private var present: Engine?
+    @exclusivity(unchecked) private var present: Engine?
 
     /// The engine of the present run; there is one whenever code runs on the loop.
     var engine: Engine {

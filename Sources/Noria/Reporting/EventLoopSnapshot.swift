@@ -78,15 +78,15 @@ struct LoopCounts: ~Copyable, Sendable {
     @inline(__always)
     func publish(_ state: LoopState) {
         let depth = state.queue.count
-        let engine = state.engine
+        let engine = state.engine.counts
         turns.store(state.turnCount, ordering: .relaxed)
         jobs.store(state.jobCount &+ UInt64(truncatingIfNeeded: depth), ordering: .relaxed)
         jobsRemote.store(state.remoteJobCount, ordering: .relaxed)
-        completions.store(engine.completionCount, ordering: .relaxed)
+        completions.store(engine.completions, ordering: .relaxed)
         queueDepth.store(depth, ordering: .relaxed)
         timersPending.store(state.timers.count, ordering: .relaxed)
         connectionsOpen.store(state.connectionCount, ordering: .relaxed)
         completionHighWater.store(engine.completionHighWater, ordering: .relaxed)
-        starvedReceives.store(engine.starvedCount, ordering: .relaxed)
+        starvedReceives.store(engine.starvedReceives, ordering: .relaxed)
     }
 }
