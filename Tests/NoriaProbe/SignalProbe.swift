@@ -46,28 +46,30 @@ enum SignalProbe {
     /// A signal that nobody awaits any more does again what it did before.
     static func givenBack() {
         Runtime.main(NoriaProbe.configuration) { runtime in
-            var first: Signals? = runtime.signals(.user2)
-            var second: Signals? = runtime.signals(.user2)
-            say("ready")
-            for await signal in first! {
-                say("got \(signal)")
-                break
-            }
-            first = nil
-            say("one left: \(disposition(of: SIGUSR2))")
-            let cancelled = Task { [second] in
-                for await _ in second! {}
-                // It got the first one, too.
-                var iterator = second!.makeAsyncIterator()
-                return await iterator.next() == nil
-            }
+            let cancelled = await firstOfTwo(runtime)
             cancelled.cancel()
             say("cancelled: \(await cancelled.value)")
-            second = nil
             // The task lets go of its copy as it ends.
             while disposition(of: SIGUSR2) == "caught" { await Task.yield() }
             say("none left: \(disposition(of: SIGUSR2))")
             try await runtime.shutdown.requested()
+        }
+    }
+
+    /// Takes one signal, and leaves a task behind that has it asked for, too.
+    private static func firstOfTwo(_ runtime: Runtime) async -> Task<Bool, Never> {
+        let (first, second) = (runtime.signals(.user2), runtime.signals(.user2))
+        say("ready")
+        for await signal in first {
+            say("got \(signal)")
+            break
+        }
+        say("one left: \(disposition(of: SIGUSR2))")
+        return Task {
+            for await _ in second {}
+            // A cancellation ends the wait, and each that is still to come.
+            var iterator = second.makeAsyncIterator()
+            return await iterator.next() == nil
         }
     }
 
