@@ -30,7 +30,7 @@ package final class Wakeup: Sendable {
 
     deinit { Descriptor.close(descriptor) }
 
-    /// The eventfd writes so far.
+    /// The eventfd writes of the present run.
     ///
     /// Any thread.
     package var writeCount: UInt64 { writes.load(ordering: .relaxed) }
@@ -39,6 +39,9 @@ package final class Wakeup: Sendable {
     ///
     /// Any thread.
     package var isSleeping: Bool { latch.load(ordering: .sequentiallyConsistent) == Latch.polling }
+
+    /// Any thread.
+    package func resetWriteCount() { writes.store(0, ordering: .relaxed) }
 
     /// Makes the loop look, if it sleeps.
     ///

@@ -20,6 +20,7 @@ public final class EventLoop: Sendable, CustomStringConvertible {
     /// The jobs begun, as the monitor sees them; only counted while there are several loops.
     private let publishedJobCount = Atomic<UInt64>(0)
     private let overBudget = Atomic<Bool>(false)
+    let counts = LoopCounts()
     let serial: LoopSerialExecutor
     let tasks: LoopTaskExecutor
 
@@ -206,6 +207,11 @@ public final class EventLoop: Sendable, CustomStringConvertible {
     /// Loop thread only.
     func flushAtTurnEnd(_ channel: StreamChannel) { state.flushAtTurnEnd(channel) }
 
+    /// Counts a stream that was opened (1) or closed (-1).
+    ///
+    /// Loop thread only.
+    func countConnection(_ change: Int) { state.connectionCount &+= change }
+
     /// What the loop does when its eventfd was written: the signals' way in.
     ///
     /// Loop thread only.
@@ -230,6 +236,9 @@ public final class EventLoop: Sendable, CustomStringConvertible {
         try engine.backend.watchWakeup(wakeup.descriptor)
         state.engine = engine
         state.isEnding = false
+        state.resetCounts()
+        counts.publish(state, shared)
+        wakeup.resetWriteCount()
         CurrentLoop.pointer = address
         wakeup.didWake()
         return takeInbox()
@@ -238,6 +247,7 @@ public final class EventLoop: Sendable, CustomStringConvertible {
     /// Ends the run: what the kernel holds is taken back, what is queued stays for the next.
     func end() {
         engine.close()
+        counts.publish(state, shared)
         state.queue.drain { inbox.push($0) }
         while let job = shared.popFirst(before: nil) { inbox.push(job) }
         CurrentLoop.pointer = nil
@@ -259,6 +269,7 @@ public final class EventLoop: Sendable, CustomStringConvertible {
         fireTimers(now: state.now)
         runJobs(budget)
         state.flush()
+        counts.publish(state, shared)
         let wait = willSleep()
         if engine.look(nanoseconds: wait, limit: budget.completionsPerTurn) { state.wasRoused() }
         wakeup.didWake()

@@ -17,6 +17,8 @@ final class LoopState: @unchecked Sendable {
     @exclusivity(unchecked) var turnCount: UInt64 = 0
     @exclusivity(unchecked) var jobCount: UInt64 = 0
     @exclusivity(unchecked) var remoteJobCount: UInt64 = 0
+    /// The streams that are open.
+    @exclusivity(unchecked) var connectionCount = 0
     /// The operations that the present job has done without a wait: see `countOperation`.
     @exclusivity(unchecked) var operationCount = 0
     /// Streams whose writes of this turn go out together at its end.
@@ -24,7 +26,7 @@ final class LoopState: @unchecked Sendable {
     let timers = LoopTimers()
     var onRouse: (() -> Void)?
 
-    private var present: Engine?
+    @exclusivity(unchecked) private var present: Engine?
 
     /// The engine of the present run; there is one whenever code runs on the loop.
     var engine: Engine {
@@ -34,6 +36,8 @@ final class LoopState: @unchecked Sendable {
         }
         set { present = newValue }
     }
+
+    func resetCounts() { (turnCount, jobCount, remoteJobCount) = (0, 0, 0) }
 
     /// Whether other loops may take what belongs to none: see `SharedJobs`.
     @exclusivity(unchecked) var isSharing = false

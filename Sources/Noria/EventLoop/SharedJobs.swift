@@ -15,7 +15,9 @@ final class SharedJobs: Sendable {
     let inbox = JobInbox()
 
     /// Any thread.
-    var isEmpty: Bool { waiting.load(ordering: .sequentiallyConsistent) == 0 }
+    var count: Int { waiting.load(ordering: .sequentiallyConsistent) }
+    /// Any thread.
+    var isEmpty: Bool { count == 0 }
     /// Any thread.
     var hasWork: Bool { !isEmpty || !inbox.isEmpty }
 
