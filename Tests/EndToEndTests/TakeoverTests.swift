@@ -126,15 +126,16 @@ struct TakeoverTests {
         let lines = try lines("elsewhere", backend, jobsPerTurn: jobsPerTurn)
         // The two ends talk in an order of their own.
         #expect(
-            lines.sorted() == [
-                "lines: <one><two><><last>", "long line: tooLong", "frames: 7=hi;8=;9=!;",
-                "cut frame: endedEarly", "counts: cbafed", "lent: lent",
-                "write after finish: refused", "until end: first", "after finish: still heard",
-                "listener's loop: true", "unsent: 0", "draining: false",
-                "draining: true at elsewhere", "rest: end", "in time: 42",
-                "late: nap: not done after 0.02 seconds", "after all: kept",
-                "cancelled from outside: CancellationError()", "place: elsewhere", "ended: ()",
-            ].sorted()
+            lines.sorted()
+                == [
+                    "lines: <one><two><><last>", "long line: tooLong", "frames: 7=hi;8=;9=!;",
+                    "cut frame: endedEarly", "counts: cbafed", "lent: lent",
+                    "write after finish: refused", "until end: first", "after finish: still heard",
+                    "listener's loop: true", "unsent: 0", "draining: false",
+                    "draining: true at elsewhere", "rest: end", "in time: 42",
+                    "late: nap: not done after 0.02 seconds", "after all: kept",
+                    "cancelled from outside: CancellationError()", "place: elsewhere", "ended: ()",
+                ].sorted()
         )
     }
 

@@ -22,6 +22,9 @@ enum NoriaProbe {
         case "timeouts": Timeouts.run()
         case "handlers": Handlers.run()
         case "restored": Restored.run()
+        case "limits": Limits.run()
+        case "idle clients": IdleClients.run()
+        case "descriptors": Descriptors.run()
         case "throws": Runs.throwing()
         case "stubborn": Runs.stubborn()
         default:

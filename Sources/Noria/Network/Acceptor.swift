@@ -25,8 +25,10 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
     private var state = State.accepting
     private var waiting: Parked<Int32>?
     private var acceptToken: Token?
-    private var isBackingOff = false
-    private var lastReport: UInt64 = 0
+    /// Who serves, while nobody is to be accepted.
+    private var resting: Parked<Void>?
+    private var restTimer: TimerID?
+    private var exhaustion = ReportLimit(nanoseconds: 5_000_000_000)
     private var channels: [UInt64: StreamChannel] = [:]
     private var isServing = false
     private var drainWaiters: [Parked<Void>] = []
@@ -38,8 +40,6 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
     private static let handshakeNanoseconds: UInt64 = 5_000_000
     /// How long accepting rests when no descriptor is left.
     private static let backOffNanoseconds: UInt64 = 100_000_000
-    /// One report of exhausted descriptors in this time.
-    private static let reportNanoseconds: UInt64 = 5_000_000_000
 
     init(
         _ address: SocketAddress,
@@ -48,6 +48,7 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
         options: SocketOptions,
         limits: StreamLimits
     ) throws(NetworkError) {
+        try limits.check("listen on", address)
         self.loop = loop
         self.runtime = runtime
         self.options = options
@@ -98,6 +99,10 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
                 throw CancellationError()
             }
             await loop.standBackWhenSpent()
+            if isAtLimit {
+                await rest(nanoseconds: nil)
+                continue
+            }
             let result = await nextDescriptor()
             guard result < 0 else {
                 if let channel = adopt(result) { return channel }
@@ -142,9 +147,7 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
 
     private func interrupt() {
         if let acceptToken { loop.engine.cancel(acceptToken) }
-        if isBackingOff, let waiting = waiting.take() {
-            waiting.resume(returning: -Errno.canceled.rawValue, on: loop)
-        }
+        endRest()
     }
 
     func complete(_ completion: Completion, kind: Submission.Kind) {
@@ -157,7 +160,11 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
         do throws(Errno) {
             let channel = try StreamChannel(descriptor, on: loop, limits: limits, options: options)
             channels[channel.id] = channel
-            channel.onClosed = { [self] in channels[$0.id] = nil }
+            channel.onClosed = { [self] in
+                channels[$0.id] = nil
+                // There is room again, and a descriptor.
+                endRest()
+            }
             if isDraining { channel.drain() }
             return channel
         } catch {
@@ -167,30 +174,48 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
         }
     }
 
+    /// Whether there are as many connections as there may be; a listener that stops accepting
+    /// resets nobody, and takes whoever is queued all the same.
+    private var isAtLimit: Bool {
+        guard state == .accepting, let limit = limits.connectionLimit else { return false }
+        return channels.count >= limit
+    }
+
     /// Rests, with one report, and keeps the queue: the peers wait in the kernel.
     private func backOff(_ error: Errno) async {
-        let now = MonotonicClock.now
-        if lastReport == 0 || now &- lastReport >= Self.reportNanoseconds {
-            lastReport = now
+        if let heldBack = exhaustion.admit(MonotonicClock.now) {
+            let error = NetworkError(errno: error, "accept on", address: localAddress)
+            let count = heldBack > 0 ? " (and \(heldBack) times since the last report)" : ""
             runtime.configuration.logger.error(
-                "\(NetworkError(errno: error, "accept on", address: localAddress)); waiting connections stay queued, trying again every 100 ms"
+                "\(error)\(count); waiting connections stay queued, trying again when one is closed, and every 100 ms"
             )
         }
-        _ = await loop.park { parked in
-            guard state != .closed, !Task.isCancelled else {
-                return parked.resume(returning: -Errno.canceled.rawValue, on: loop)
+        await rest(nanoseconds: Self.backOffNanoseconds)
+    }
+
+    /// Waits until a connection has been closed, the time is up, or the listener's state changes.
+    private func rest(nanoseconds: UInt64?) async {
+        let _: Void = await loop.park { parked in
+            // Looked at again here: a hop may lie before the park.
+            guard state != .closed, !Task.isCancelled, nanoseconds != nil || isAtLimit else {
+                return parked.resume(returning: (), on: loop)
             }
-            isBackingOff = true
-            waiting = parked
-            _ = loop.timers.add(
-                deadline: now &+ Self.backOffNanoseconds,
-                owner: self,
-                context: TimerKind.backOff.rawValue
-            )
+            resting = parked
+            restTimer = nanoseconds.map {
+                loop.timers.add(
+                    deadline: MonotonicClock.now &+ $0,
+                    owner: self,
+                    context: TimerKind.backOff.rawValue
+                )
+            }
         } onCancel: {
             self.interrupt()
         }
-        isBackingOff = false
+    }
+
+    private func endRest() {
+        if let timer = restTimer.take() { loop.timers.cancel(timer) }
+        resting.take()?.resume(returning: (), on: loop)
     }
 
     // MARK: Serving
@@ -230,8 +255,8 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
     func timerFired(_ context: UInt) {
         switch TimerKind(rawValue: context) {
         case .backOff:
-            guard isBackingOff, let waiting = waiting.take() else { return }
-            waiting.resume(returning: 0, on: loop)
+            restTimer = nil
+            endRest()
         case .handshake:
             guard state == .refusing else { return }
             state = .emptying
@@ -266,6 +291,7 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
     func close() {
         guard state != .closed else { return }
         state = .closed
+        endRest()
         if let acceptToken {
             // The descriptor goes when the kernel has let go of it: `complete` comes first.
             loop.engine.cancel(acceptToken)
