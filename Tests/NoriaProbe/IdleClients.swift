@@ -10,18 +10,32 @@ enum IdleClients {
         getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
         limit.rlim_cur = limit.rlim_max
         setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        var waiting: [Int32] = []
+        // Many at a time: a server on poll(2) looks at all of them in each turn.
         for index in 0..<numbers[1] {
-            guard echoes(port: numbers[0]) else {
-                print("failed at \(index): \(String(cString: strerror(errno)))")
-                exit(1)
-            }
+            guard let fd = connected(port: numbers[0]) else { fail("connect", index) }
+            waiting.append(fd)
+            if waiting.count == 500 || index == numbers[1] - 1 { readAnswers(&waiting, index) }
         }
         print("connected: \(numbers[1])")
         fflush(nil)
         while true { pause() }
     }
 
-    private static func echoes(port: Int) -> Bool {
+    private static func readAnswers(_ waiting: inout [Int32], _ index: Int) {
+        for fd in waiting {
+            var byte: UInt8 = 0
+            guard recv(fd, &byte, 1, 0) == 1, byte == 1 else { fail("receive", index) }
+        }
+        waiting = []
+    }
+
+    private static func fail(_ what: String, _ index: Int) -> Never {
+        print("\(what) failed at \(index): \(String(cString: strerror(errno)))")
+        exit(1)
+    }
+
+    private static func connected(port: Int) -> Int32? {
         let fd = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
@@ -33,6 +47,6 @@ enum IdleClients {
             }
         }
         var byte: UInt8 = 1
-        return result == 0 && send(fd, &byte, 1, 0) == 1 && recv(fd, &byte, 1, 0) == 1
+        return result == 0 && send(fd, &byte, 1, 0) == 1 ? fd : nil
     }
 }

@@ -119,9 +119,7 @@ final class StreamChannel: OperationOwner, @unchecked Sendable {
         messageSince began: UInt64? = nil
     ) async throws -> Completion? {
         await loop.standBackWhenSpent()
-        guard reader == nil, !isUnreadLent else {
-            throw failure(.alreadyReading, "read from")
-        }
+        guard reader == nil, !isUnreadLent else { throw alreadyReading() }
         // Asking who runs costs less than a cancellation handler, and the owner has one already.
         let isOwner = owner == TaskIdentity.current
         if isOwner ? ownerIsCancelled : Task.isCancelled { throw CancellationError() }
@@ -144,13 +142,16 @@ final class StreamChannel: OperationOwner, @unchecked Sendable {
     }
 
     /// Notes how a receive without bytes ended; throws what the reader is to know.
+    ///
+    /// An error is large, and what is inlined into a reading form lies in the frame of an idle task.
+    @inline(never)
     private func took(_ completion: Completion) throws {
         guard completion.result < 0 else {
             inboundEnd = .end
             return
         }
         let error = Errno(negated: completion.result)
-        if error == .alreadyInProcess { throw failure(.alreadyReading, "read from") }
+        if error == .alreadyInProcess { throw alreadyReading() }
         // Aborted: the kernel's word for our own reset is no news.
         if case .failed(let error) = inboundEnd { throw error }
         guard error == .canceled else {
@@ -174,6 +175,10 @@ final class StreamChannel: OperationOwner, @unchecked Sendable {
     /// Whether there is more to look at than an open stream needs.
     var isEnding: Bool { inboundEnd != nil || isDraining || phase != .open }
 
+    @inline(never)
+    private func alreadyReading() -> any Error { failure(.alreadyReading, "read from") }
+
+    @inline(never)
     private func endsHere() throws -> Bool {
         switch inboundEnd {
         case .end: return true
