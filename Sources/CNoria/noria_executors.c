@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "noria_executors.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <unistd.h>
@@ -25,6 +24,14 @@ extern SWIFT_CALL noria_executor_ref swift_task_getPreferredTaskExecutor(bool as
 
 const void *noria_preferred_executor(void) {
     return swift_task_getPreferredTaskExecutor(false).identity;
+}
+
+extern SWIFT_CALL noria_executor_ref swift_task_getCurrentExecutor(void);
+
+bool noria_task_stays_on(const void *task_executor) {
+    if (swift_task_getCurrentExecutor().identity) return false;
+    const void *preferred = noria_preferred_executor();
+    return !preferred || preferred == task_executor;
 }
 
 static noria_executor_ref main_ref;

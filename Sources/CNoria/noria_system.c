@@ -64,6 +64,8 @@ long noria_refuse_io_uring(int error) {
 
 int noria_thread_id(void) { return (int)syscall(SYS_gettid); }
 
+void noria_name_thread(const char *name) { prctl(PR_SET_NAME, name); }
+
 const char *noria_error_name(int error) { return strerrorname_np(error); }
 
 static _Atomic uint64_t fork_descriptor_limit;

@@ -24,14 +24,16 @@ struct EchoCommand: ParsableCommand {
     @Option(help: "The kernel interface: io_uring, epoll, poll or automatic.")
     var backend = "automatic"
 
-    @Option(help: "The number of event loops. Only 1 is built so far.")
+    @Option(help: "The number of event loops, each with a thread of its own.")
     var loops = 1
 
     @OptionGroup var filter: FilterOptions
 
     func validate() throws {
-        guard loops == 1 else {
-            throw ValidationError("'--loops \(loops)': more than one loop is not built yet; use 1")
+        guard (1...RuntimeConfiguration.Loops.countLimit).contains(loops) else {
+            throw ValidationError(
+                "'--loops \(loops)': from 1 to \(RuntimeConfiguration.Loops.countLimit)"
+            )
         }
         guard BackendPolicy(argument: backend) != nil else {
             throw ValidationError(
@@ -43,12 +45,16 @@ struct EchoCommand: ParsableCommand {
     func run() throws {
         guard let policy = BackendPolicy(argument: backend) else { return }
         try filter.apply()
-        let (host, port, loops) = (host, port, loops)
-        Runtime.main(.production.with { $0.backend = policy }) { runtime in
+        let (host, port) = (host, port)
+        let configuration = RuntimeConfiguration.production.with {
+            $0.backend = policy
+            $0.loops.count = loops
+        }
+        Runtime.main(configuration) { runtime in
             let listener = try await TCPListener.bind(host: host, port: port)
             Thread.write(
                 "listening on \(listener.localAddress) backend=\(runtime.backend.kind)"
-                    + " loops=\(loops)\n",
+                    + " loops=\(runtime.eventLoops.count)\n",
                 to: 1
             )
             try await listener.serve { connection in

@@ -21,7 +21,7 @@ package enum DescriptorLimit {
 
     /// Gives children by `fork` this limit from now on; nil leaves them what the process has.
     ///
-    /// `posix_spawn`, `vfork` and a raw `clone` run no handler: see docs/decisions/0004.
+    /// `posix_spawn`, `vfork` and a raw `clone` run no handler: see docs/decisions/0009.
     package static func setInForks(soft: UInt64?) {
         noria_set_fork_descriptor_limit(soft ?? 0)
     }

@@ -55,11 +55,13 @@ struct CommandLineTests {
         #expect(errors.contains("--frobnicate"))
     }
 
-    @Test("two loops are refused until they are built")
-    func twoLoops() throws {
-        let (exit, errors) = try run(["echo", "--loops", "2"])
-        #expect(exit == .code(64))
-        #expect(errors.contains("not built yet"))
+    @Test("a number of loops that nobody can have is refused")
+    func loopsOutOfRange() throws {
+        for count in ["0", "1025"] {
+            let (exit, errors) = try run(["echo", "--loops", count])
+            #expect(exit == .code(64))
+            #expect(errors.contains("'--loops \(count)': from 1 to 1024"))
+        }
     }
 
     @Test(

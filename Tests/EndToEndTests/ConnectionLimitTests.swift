@@ -43,6 +43,26 @@ struct ConnectionLimitTests {
         #expect(try server.process.waitForExit() == .code(0))
     }
 
+    @Test("Two loops have one limit together", arguments: Backends.all)
+    func loops(backend: String) throws {
+        let server = try LimitServer(backend, loops: 2, "connections=3")
+        var clients = try (0..<30).map { _ in try server.client("ex") }
+        var servedCount = 0
+        while !clients.isEmpty {
+            // Whoever is served; which loop has a queue is the kernel's choice.
+            guard let index = clients.firstIndex(where: { $0.isReadable(within: 5) }) else {
+                continue
+            }
+            let served = clients.filter { $0.isReadable(within: 0) }
+            #expect(served.count <= 3)
+            #expect(try clients[index].receive(exactly: 1).count == 1)
+            clients.remove(at: index).close()
+            servedCount += 1
+        }
+        #expect(servedCount == 30)
+        #expect(try server.end() == .code(0))
+    }
+
     @Test("A reset or timed-out connection makes room, too", arguments: Backends.all)
     func room(backend: String) throws {
         let server = try LimitServer(backend, "connections=1", "idle=500")

@@ -8,11 +8,11 @@ struct LimitServer {
     let process: ChildProcess
     let port: Int
 
-    init(_ backend: String, _ limits: String...) throws {
+    init(_ backend: String, loops: Int = 1, _ limits: String...) throws {
         process = try ChildProcess(
             "NoriaProbe",
             ["limits"] + limits,
-            environment: ["NORIA_BACKEND": backend]
+            environment: ["NORIA_BACKEND": backend, "NORIA_LOOPS": "\(loops)"]
         )
         let line = try process.output.line(containing: "listening on ")
         guard let port = line.split(separator: ":").last.flatMap({ Int($0) }) else {

@@ -120,6 +120,42 @@ struct StreamTimeoutTests {
         server.process.signal(SIGKILL)
     }
 
+    @Test("A loop that was late itself times nobody out who has sent", arguments: Backends.all)
+    func lateLoop(backend: String) throws {
+        let server = try LimitServer(backend, "idle=1000", "read=1000")
+        // More than one look at the kernel brings.
+        let echoing = try (0..<100).map { _ in try server.client("e") }
+        let lines = try (0..<100).map { _ in try server.client("l") }
+        for client in echoing { #expect(try client.echoes()) }
+        for client in lines {
+            try client.send(Array("one\ntw".utf8))
+            #expect(try client.receive(exactly: 5) == Array("<one>".utf8))
+        }
+        server.process.signal(SIGSTOP)
+        for client in echoing { try client.send(Array("late".utf8)) }
+        for client in lines { try client.send(Array("o\n".utf8)) }
+        // Every time is up when it goes on.
+        usleep(1_200_000)
+        server.process.signal(SIGCONT)
+        for client in echoing { #expect(try client.receive(exactly: 4) == Array("late".utf8)) }
+        for client in lines { #expect(try client.receive(exactly: 5) == Array("<two>".utf8)) }
+        for client in echoing + lines { client.close() }
+        #expect(try server.end() == .code(0))
+        #expect(!server.process.output.text.contains("timed out"))
+    }
+
+    @Test("A time-out that is no time is refused where it is handed over, by a sentence")
+    func refused() throws {
+        let sentence = "idleTimeout is 0.0 seconds, and must be above 0; nil is for none"
+        let listener = try ChildProcess("NoriaProbe", ["limits", "idle=0"])
+        #expect(try listener.waitForExit() == .code(1))
+        let error = "error: listen on 127.0.0.1:0: limits: \(sentence)"
+        #expect(try listener.errors.all().contains(error))
+        let run = try ChildProcess("NoriaProbe", ["limits", "configured", "idle=0"])
+        #expect(try run.waitForExit() == .code(78))
+        #expect(try run.errors.all().contains("configuration: network.limits: \(sentence)"))
+    }
+
     @Test("Silence with bytes unsent ends by a reset", arguments: Backends.all)
     func idleWithBytesUnsent(backend: String) throws {
         let server = try LimitServer(backend, "idle=1000")

@@ -118,25 +118,30 @@ struct TakeoverTests {
     }
 
     @Test(
-        "every stream operation works from a foreign executor",
-        arguments: Backends.all,
-        [nil, "1"] as [String?]
+        "every stream operation works from a foreign executor and from another loop",
+        arguments: ["elsewhere", "other loop"],
+        Backends.all
     )
-    func elsewhere(backend: String, jobsPerTurn: String?) throws {
-        let lines = try lines("elsewhere", backend, jobsPerTurn: jobsPerTurn)
-        // The two ends talk in an order of their own.
-        #expect(
-            lines.sorted()
-                == [
-                    "lines: <one><two><><last>", "long line: tooLong", "frames: 7=hi;8=;9=!;",
-                    "cut frame: endedEarly", "counts: cbafed", "lent: lent",
-                    "write after finish: refused", "until end: first", "after finish: still heard",
-                    "listener's loop: true", "unsent: 0", "draining: false",
-                    "draining: true at elsewhere", "rest: end", "in time: 42",
-                    "late: nap: not done after 0.02 seconds", "after all: kept",
-                    "cancelled from outside: CancellationError()", "place: elsewhere", "ended: ()",
-                ].sorted()
-        )
+    func elsewhere(probe: String, backend: String) throws {
+        let place = probe == "elsewhere" ? "elsewhere" : "loop 1"
+        for jobsPerTurn in [nil, "1"] {
+            let lines = try lines(probe, backend, jobsPerTurn: jobsPerTurn)
+            // The two ends talk in an order of their own.
+            #expect(
+                lines.sorted()
+                    == [
+                        "lines: <one><two><><last>", "long line: tooLong", "frames: 7=hi;8=;9=!;",
+                        "cut frame: endedEarly", "counts: cbafed", "lent: lent",
+                        "write after finish: refused", "until end: first",
+                        "after finish: still heard", "listener's loop: true", "unsent: 0",
+                        "draining: false", "draining: true at \(place)", "rest: end", "in time: 42",
+                        "late: nap: not done after 0.02 seconds", "after all: kept",
+                        "cancelled from outside: CancellationError()", "place: \(place)",
+                        "ended: ()",
+                    ].sorted(),
+                "jobs per turn: \(jobsPerTurn ?? "61")"
+            )
+        }
     }
 
     @Test(

@@ -14,15 +14,27 @@ enum Elsewhere {
         }
     }
 
-    static let executor = ForeignExecutor()
-
     static func run() {
+        let executor = ForeignExecutor()
+        run(NoriaProbe.configuration) { _ in executor }
+    }
+
+    /// The same from another loop than the connections'.
+    static func onOtherLoop() {
+        run(NoriaProbe.configuration.with { $0.loops.count = 2 }) { $0.eventLoops[1].taskExecutor }
+    }
+
+    private static func run(
+        _ configuration: RuntimeConfiguration,
+        _ choose: @escaping @Sendable (Runtime) -> any TaskExecutor
+    ) {
         do {
-            let outcome = try Runtime.run(NoriaProbe.configuration) { runtime in
+            let outcome = try Runtime.run(configuration) { runtime in
+                let executor = choose(runtime)
                 try await withTaskExecutorPreference(executor) { @concurrent in
                     try await Network.pairs(handlerExecutor: executor)
-                    try await verbs(runtime)
-                    try await timeouts()
+                    try await verbs(executor)
+                    try await timeouts(executor)
                     print("place: \(NoriaProbe.place())")
                 }
             }
@@ -30,7 +42,7 @@ enum Elsewhere {
         } catch { print("failed: \(error)") }
     }
 
-    private static func verbs(_ runtime: Runtime) async throws {
+    private static func verbs(_ executor: any TaskExecutor) async throws {
         let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
         print("listener's loop: \(listener.localAddress.port != 0)")
         let serving = Task(executorPreference: executor) {
@@ -38,6 +50,7 @@ enum Elsewhere {
                 try await withTaskExecutorPreference(executor) { @concurrent in
                     connection.setIdle(true)
                     print("draining: \(connection.isDraining)")
+                    try await connection.outbound.write("begun\n")
                     // The drain ends a wait although a byte has come.
                     while (try await connection.inbound.next()) != nil {}
                     print("draining: \(connection.isDraining) at \(NoriaProbe.place())")
@@ -49,6 +62,7 @@ enum Elsewhere {
             host: "127.0.0.1",
             port: listener.localAddress.port ?? 0
         )
+        _ = try await client.inbound.readLine()
         try await client.outbound.write([1])
         try await client.outbound.flush()
         print("unsent: \(client.outbound.unsentByteCount)")
@@ -60,7 +74,7 @@ enum Elsewhere {
         try await serving.value
     }
 
-    private static func timeouts() async throws {
+    private static func timeouts(_ executor: any TaskExecutor) async throws {
         print("in time: \(try await withTimeout(.seconds(60)) { 42 })")
         do {
             try await withTimeout(.milliseconds(20), name: "nap") {

@@ -6,7 +6,11 @@ import Noria
 /// connection's handler does is asked for by the client's first byte.
 enum Limits {
     static func run() {
-        Runtime.main(NoriaProbe.configuration) { _ in
+        let configuration = NoriaProbe.configuration.with {
+            // Else they are the listener's own.
+            if CommandLine.arguments.contains("configured") { $0.network.limits = limits }
+        }
+        Runtime.main(configuration) { _ in
             let listener = try await TCPListener.bind(
                 host: "127.0.0.1",
                 port: 0,
@@ -28,6 +32,8 @@ enum Limits {
             }
         }
     }
+
+    private static let foreign = Elsewhere.ForeignExecutor()
 
     private static var limits: StreamLimits {
         var limits = StreamLimits()
@@ -58,7 +64,7 @@ enum Limits {
             while let bytes = try await inbound.read(exactly: 4) { try await outbound.write(bytes) }
         case "f": try await frames(inbound, outbound)
         case "F":
-            try await withTaskExecutorPreference(Elsewhere.executor) { @concurrent in
+            try await withTaskExecutorPreference(foreign) { @concurrent in
                 try await frames(inbound, outbound)
             }
         case "a": try await outbound.write(try await inbound.readAll(limit: 1000))

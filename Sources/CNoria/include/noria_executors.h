@@ -4,6 +4,8 @@
 #ifndef NORIA_EXECUTORS_H
 #define NORIA_EXECUTORS_H
 
+#include <stdbool.h>
+
 /// A reference to a serial executor as the runtime passes it: object and witness table.
 typedef struct {
     void *identity;
@@ -20,6 +22,9 @@ void *noria_current_task(void);
 
 /// The object of the executor that this thread's task prefers, or null: to be compared only.
 const void *noria_preferred_executor(void);
+/// Whether this thread's task runs for no actor, and prefers no executor other than this one: then
+/// nothing that it awaits takes it elsewhere.
+bool noria_task_stays_on(const void *task_executor);
 
 /// The file descriptor that is readable while Dispatch's main queue has work, or -1.
 int noria_dispatch_main_queue_descriptor(void);

@@ -69,6 +69,8 @@ long noria_refuse_io_uring(int error);
 
 /// The number of this thread, as in /proc.
 int noria_thread_id(void);
+/// Names the calling thread, by the first 15 bytes.
+void noria_name_thread(const char *name);
 /// The symbolic name of an error, `ECONNREFUSED`, or null.
 const char *noria_error_name(int error);
 

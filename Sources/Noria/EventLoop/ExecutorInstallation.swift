@@ -2,6 +2,7 @@
 
 internal import CNoria
 internal import Synchronization
+internal import SystemPackage
 
 // The one file that touches the concurrency library's SPI. It was proved with 6.3.1 and holds for
 // 6.3 and 6.4; with another compiler the executors are installed by the runtime's hooks alone, and
@@ -21,17 +22,38 @@ enum ExecutorInstallation {
         }
     }()
 
-    static let global = GlobalExecutor()
+    /// The loops of this process so far, made when a run first wants as many and never freed.
+    private static let loops = Mutex<[EventLoop]>([])
 
-    private static let isRunning = Atomic<Bool>(false)
-    private static let isInstalled = Atomic<Bool>(false)
-
-    /// The loop that takes jobs from outside the loops, while a runtime runs.
-    static var runningLoop: EventLoop? {
-        isRunning.load(ordering: .acquiring) ? mainLoop : nil
+    static func loops(_ count: Int) throws(Errno) -> EventLoopGroup {
+        // The main loop is made outside of the lock, since its making takes others.
+        let main = mainLoop
+        return try loops.withLock { loops throws(Errno) in
+            if loops.isEmpty { loops.append(main) }
+            while loops.count < count { loops.append(try EventLoop(index: loops.count)) }
+            return EventLoopGroup(Array(loops.prefix(count)))
+        }
     }
 
-    static func setRunning(_ running: Bool) { isRunning.store(running, ordering: .releasing) }
+    static let global = GlobalExecutor()
+
+    private static let isInstalled = Atomic<Bool>(false)
+    private static let runningCount = Atomic<Int>(0)
+    private static let running = Mutex<EventLoopGroup?>(nil)
+
+    /// The loop that takes a job from outside the loops, while a runtime runs: each in turn.
+    static var runningLoop: EventLoop? {
+        switch runningCount.load(ordering: .acquiring) {
+        case 0: nil
+        case 1: mainLoop
+        default: running.withLock { $0?.next() }
+        }
+    }
+
+    static func setRunning(_ loops: EventLoopGroup?) {
+        running.withLock { $0 = loops }
+        runningCount.store(loops?.count ?? 0, ordering: .releasing)
+    }
 
     /// Installs.
     ///

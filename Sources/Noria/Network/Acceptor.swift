@@ -18,7 +18,12 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
     private let runtime: Runtime
     private let options: SocketOptions
     private let limits: StreamLimits
+    private let admission: Admission
     private let fd: Int32
+
+    /// How its socket shares the port: the first of several binds alone, so that a second instance
+    /// of the program is refused, and lets its siblings in after.
+    enum PortRole { case alone, first, sibling }
 
     private enum State { case accepting, refusing, emptying, closed }
 
@@ -28,7 +33,6 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
     /// Who serves, while nobody is to be accepted.
     private var resting: Parked<Void>?
     private var restTimer: TimerID?
-    private var exhaustion = ReportLimit(nanoseconds: 5_000_000_000)
     private var channels: [UInt64: StreamChannel] = [:]
     private var isServing = false
     private var drainWaiters: [Parked<Void>] = []
@@ -46,15 +50,18 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
         on loop: EventLoop,
         runtime: Runtime,
         options: SocketOptions,
-        limits: StreamLimits
+        limits: StreamLimits,
+        admission: Admission,
+        role: PortRole
     ) throws(NetworkError) {
         try limits.check("listen on", address)
         self.loop = loop
         self.runtime = runtime
         self.options = options
         self.limits = limits
+        self.admission = admission
         do throws(Errno) {
-            fd = try Self.listen(on: address, options)
+            fd = try Self.listen(on: address, options, role)
             localAddress = SocketAddress(try Socket.localAddress(of: fd))
             try loop.engine.backend.register(fd)
         } catch {
@@ -70,7 +77,8 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
 
     private static func listen(
         on address: SocketAddress,
-        _ options: SocketOptions
+        _ options: SocketOptions,
+        _ role: PortRole
     ) throws(Errno) -> Int32 {
         let fd = try Socket.stream(isIPv6: address.storage.isIPv6)
         do throws(Errno) {
@@ -79,7 +87,9 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
                 try Socket.set(.ipv6Only, to: options.isIPv6Only ? 1 : 0, on: fd)
             }
             try options.applyBuffers(to: fd)
+            if role == .sibling { try Socket.set(.reusePort, to: 1, on: fd) }
             try Socket.bind(fd, to: address.storage)
+            if role == .first { try Socket.set(.reusePort, to: 1, on: fd) }
             try Socket.listen(fd, backlog: options.backlog)
             return fd
         } catch {
@@ -99,12 +109,13 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
                 throw CancellationError()
             }
             await loop.standBackWhenSpent()
-            if isAtLimit {
-                await rest(nanoseconds: nil)
+            if state == .accepting, admission.isFull {
+                await rest(untilRoom: true)
                 continue
             }
             let result = await nextDescriptor()
             guard result < 0 else {
+                await enter()
                 if let channel = adopt(result) { return channel }
                 continue
             }
@@ -162,58 +173,64 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
             channels[channel.id] = channel
             channel.onClosed = { [self] in
                 channels[$0.id] = nil
-                // There is room again, and a descriptor.
-                endRest()
+                admission.leave()
             }
             if isDraining { channel.drain() }
             return channel
         } catch {
             // The peer was gone before we looked: ENOTCONN. Nobody is left to be told.
             Descriptor.close(descriptor)
+            admission.leave()
             return nil
         }
     }
 
-    /// Whether there are as many connections as there may be; a listener that stops accepting
-    /// resets nobody, and takes whoever is queued all the same.
-    private var isAtLimit: Bool {
-        guard state == .accepting, let limit = limits.connectionLimit else { return false }
-        return channels.count >= limit
+    /// Takes a place for a connection that has been accepted.
+    ///
+    /// Another loop may have been faster: then it waits, unless the listener stops, which resets nobody and serves whoever is there.
+    private func enter() async {
+        while !admission.enter(force: state != .accepting || Task.isCancelled) {
+            await rest(untilRoom: true)
+        }
     }
 
     /// Rests, with one report, and keeps the queue: the peers wait in the kernel.
     private func backOff(_ error: Errno) async {
-        if let heldBack = exhaustion.admit(MonotonicClock.now) {
+        if let heldBack = admission.reportExhaustion(MonotonicClock.now) {
             let error = NetworkError(errno: error, "accept on", address: localAddress)
             let count = heldBack > 0 ? " (and \(heldBack) times since the last report)" : ""
             runtime.configuration.logger.error(
                 "\(error)\(count); waiting connections stay queued, trying again when one is closed, and every 100 ms"
             )
         }
-        await rest(nanoseconds: Self.backOffNanoseconds)
+        await rest(untilRoom: false)
     }
 
-    /// Waits until a connection has been closed, the time is up, or the listener's state changes.
-    private func rest(nanoseconds: UInt64?) async {
+    /// Waits until a connection has been closed or the listener's state changes; when it was not
+    /// for room, some time at most.
+    private func rest(untilRoom: Bool) async {
         let _: Void = await loop.park { parked in
             // Looked at again here: a hop may lie before the park.
-            guard state != .closed, !Task.isCancelled, nanoseconds != nil || isAtLimit else {
+            let mayRest = untilRoom ? state == .accepting : state != .closed
+            guard mayRest, !Task.isCancelled, admission.rest(self, untilRoom: untilRoom) else {
                 return parked.resume(returning: (), on: loop)
             }
             resting = parked
-            restTimer = nanoseconds.map {
-                loop.timers.add(
-                    deadline: MonotonicClock.now &+ $0,
-                    owner: self,
-                    context: TimerKind.backOff.rawValue
-                )
-            }
+            guard !untilRoom else { return }
+            restTimer = loop.timers.add(
+                deadline: MonotonicClock.now &+ Self.backOffNanoseconds,
+                owner: self,
+                context: TimerKind.backOff.rawValue
+            )
         } onCancel: {
             self.interrupt()
         }
     }
 
-    private func endRest() {
+    /// Lets who rests look again.
+    ///
+    /// Loop thread only.
+    func endRest() {
         if let timer = restTimer.take() { loop.timers.cancel(timer) }
         resting.take()?.resume(returning: (), on: loop)
     }

@@ -4,19 +4,20 @@ internal import NoriaEngine
 internal import NoriaSystem
 internal import SystemPackage
 
-/// A listening TCP socket.
+/// A listening TCP socket on every loop, all of one address: the kernel spreads the connections.
 ///
 /// `serve` gives each connection its own child task on its loop. A shutdown stops the accepting
 /// without resetting anyone, lets what is in hand be answered, and then `serve` returns.
 public struct TCPListener: Drainable {
-    let acceptor: Acceptor
+    let acceptors: [Acceptor]
 
     /// The address that it listens on; its port is the real one when 0 was asked for.
-    public var localAddress: SocketAddress { acceptor.localAddress }
+    public var localAddress: SocketAddress { acceptors[0].localAddress }
 
     /// Listens on an IPv4 or IPv6 literal.
     ///
-    /// Port 0 takes a free one.
+    /// Port 0 takes a free one. The first socket takes the port for this process alone, and those
+    /// of the other loops join it.
     ///
     /// - Throws: `NetworkError`: `.addressInUse`, `.permissionDenied`, `.badAddress`,
     ///   `.descriptorsExhausted`, `.noRuntime`.
@@ -30,24 +31,35 @@ public struct TCPListener: Drainable {
         guard let runtime = Runtime.current else {
             throw NetworkError(.noRuntime, "listen on", address: address)
         }
-        let loop = EventLoop.current ?? runtime.eventLoops.main
-        guard loop.isHome else {
-            return try await loop.bring {
-                try await bind(host: host, port: port, options: options, limits: limits)
+        let network = runtime.configuration.network
+        let (options, limits) = (options ?? network.socket, limits ?? network.limits)
+        let admission = Admission(limit: limits.connectionLimit)
+        var acceptors: [Acceptor] = []
+        for loop in runtime.eventLoops {
+            let role: Acceptor.PortRole =
+                runtime.eventLoops.count == 1 ? .alone : acceptors.isEmpty ? .first : .sibling
+            let address = acceptors.first?.localAddress ?? address
+            do {
+                let acceptor = try await loop.bring {
+                    try Acceptor(
+                        address,
+                        on: loop,
+                        runtime: runtime,
+                        options: options,
+                        limits: limits,
+                        admission: admission,
+                        role: role
+                    )
+                }
+                acceptors.append(acceptor)
+            } catch {
+                await TCPListener(acceptors: acceptors).close()
+                throw error
             }
         }
-        let acceptor = try Acceptor(
-            address,
-            on: loop,
-            runtime: runtime,
-            options: options ?? runtime.configuration.network.socket,
-            limits: limits ?? runtime.configuration.network.limits
-        )
-        runtime.shutdown.register(
-            TCPListener(acceptor: acceptor),
-            name: "listener \(acceptor.localAddress)"
-        )
-        return TCPListener(acceptor: acceptor)
+        let listener = TCPListener(acceptors: acceptors)
+        runtime.shutdown.register(listener, name: "listener \(listener.localAddress)")
+        return listener
     }
 
     /// Accepts connections and runs `handler` for each in a child task, until the listener is
@@ -60,8 +72,22 @@ public struct TCPListener: Drainable {
     public func serve(
         _ handler: @escaping @Sendable (TCPConnection) async throws -> Void
     ) async throws {
+        if acceptors.count == 1 { return try await Self.serve(acceptors[0], handler) }
+        try await withThrowingDiscardingTaskGroup { group in
+            for acceptor in acceptors {
+                group.addTask(executorPreference: acceptor.loop.taskExecutor) {
+                    try await Self.serve(acceptor, handler)
+                }
+            }
+        }
+    }
+
+    private static func serve(
+        _ acceptor: Acceptor,
+        _ handler: @escaping @Sendable (TCPConnection) async throws -> Void
+    ) async throws {
         guard acceptor.loop.isHome else {
-            return try await acceptor.loop.bring { try await self.serve(handler) }
+            return try await acceptor.loop.bring { try await serve(acceptor, handler) }
         }
         defer { acceptor.finishServing() }
         try await withThrowingDiscardingTaskGroup { group in
@@ -75,22 +101,32 @@ public struct TCPListener: Drainable {
     /// Lets no new connection in, and accepts those whose handshake is done: nobody is reset.
     ///
     /// Any thread.
-    public func stopAccepting() { acceptor.loop.perform { acceptor.stopAccepting() } }
+    public func stopAccepting() {
+        for acceptor in acceptors { acceptor.loop.perform { acceptor.stopAccepting() } }
+    }
 
     /// Stops accepting, ends idle connections, lets busy ones answer; returns when all have ended.
     public func drain(until deadline: ContinuousClock.Instant) async {
-        await acceptor.loop.bring { [acceptor] in await acceptor.drain() }
+        // All stop before the first is waited for.
+        stopAccepting()
+        await withDiscardingTaskGroup { group in
+            for acceptor in acceptors {
+                group.addTask { await acceptor.loop.bring { await acceptor.drain() } }
+            }
+        }
     }
 
     /// Resets every connection.
     ///
     /// Any thread.
-    public func abort() { acceptor.loop.perform { acceptor.abort() } }
+    public func abort() {
+        for acceptor in acceptors { acceptor.loop.perform { acceptor.abort() } }
+    }
 
-    /// Stops accepting at once and closes the socket.
+    /// Stops accepting at once and closes the sockets.
     ///
     /// Connections go on. Any thread.
     public func close() async {
-        await acceptor.loop.bring { [acceptor] in acceptor.close() }
+        for acceptor in acceptors { await acceptor.loop.bring { acceptor.close() } }
     }
 }

@@ -6,7 +6,7 @@ internal import SystemPackage
 /// The process's limit of descriptors while a runtime runs: what its hard limit allows.
 ///
 /// A server's connections are descriptors, and the usual soft limit of 1,024 is there for programs
-/// that use `select`. Children get the old one back where that can be done: docs/decisions/0004.
+/// that use `select`. Children get the old one back where that can be done: docs/decisions/0009.
 struct RaisedDescriptorLimit {
     /// The soft limit before.
     let original: Int

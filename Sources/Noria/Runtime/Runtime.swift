@@ -14,7 +14,7 @@ public final class Runtime: Sendable {
     public let configuration: RuntimeConfiguration
     /// Which backend runs, and why not another.
     public let backend: BackendReport
-    /// The loops; there is one so far.
+    /// The loops, as many as the configuration says; the first is the main thread's.
     public let eventLoops: EventLoopGroup
     /// The end of this runtime.
     public let shutdown: Shutdown
@@ -37,12 +37,13 @@ public final class Runtime: Sendable {
     private init(
         configuration: RuntimeConfiguration,
         backend: BackendReport,
+        eventLoops: EventLoopGroup,
         originalDescriptorLimit: Int
     ) {
         self.configuration = configuration
         self.originalDescriptorLimit = originalDescriptorLimit
         self.backend = backend
-        eventLoops = EventLoopGroup([ExecutorInstallation.mainLoop])
+        self.eventLoops = eventLoops
         shutdown = Shutdown(
             loop: ExecutorInstallation.mainLoop,
             policy: configuration.shutdown,
@@ -112,6 +113,12 @@ public final class Runtime: Sendable {
         if let problem = configuration.network.limits.problem {
             throw RuntimeError(.configuration("network.limits: \(problem)"))
         }
+        let limit = RuntimeConfiguration.Loops.countLimit
+        guard (1...limit).contains(configuration.loops.count) else {
+            throw RuntimeError(
+                .configuration("\(configuration.loops.count) loops: from 1 to \(limit) can be had")
+            )
+        }
         let descriptors = RaisedDescriptorLimit.raise(configuration.logger)
         defer { descriptors.restore() }
         let (backend, report) = try BackendReport.choose(configuration.backend)
@@ -121,9 +128,17 @@ public final class Runtime: Sendable {
                 .tooLate("the main actor was used before; call it first in 'main'")
             )
         }
+        let loops: EventLoopGroup
+        do throws(Errno) { loops = try ExecutorInstallation.loops(configuration.loops.count) } catch
+        {
+            throw RuntimeError(
+                .backendUnavailable("no eventfd for a loop: \(error); raise 'ulimit -n'")
+            )
+        }
         let runtime = Runtime(
             configuration: configuration,
             backend: report,
+            eventLoops: loops,
             originalDescriptorLimit: descriptors.original
         )
         present.withLock { $0 = (runtime, "\(file):\(line)") }
@@ -136,6 +151,8 @@ public final class Runtime: Sendable {
         _ body: sending @escaping (Runtime) async throws -> Value
     ) throws(RuntimeError) -> RuntimeOutcome<Value> {
         let loop = eventLoops.main
+        let budget = TurnBudget(configuration.loops)
+        let threads = try LoopThread.start(eventLoops, backend.kind, budget)
         let signals = SignalWatch(runtime: self, loop: loop)
         let dispatch = DispatchMainQueue(engine: engine)
         let residualCount: Int
@@ -143,12 +160,13 @@ public final class Runtime: Sendable {
             residualCount = try loop.begin(engine: engine)
             try dispatch?.begin()
         } catch {
+            for thread in threads { thread.end() }
             throw RuntimeError(
                 .backendUnavailable("\(backend.kind) can't watch our own eventfd: \(error)")
             )
         }
         logStart(residualCount)
-        ExecutorInstallation.setRunning(true)
+        ExecutorInstallation.setRunning(eventLoops)
         signals.begin()
         let root = Root<Value>()
         let task = Task(name: "noria body") { [self] in
@@ -156,11 +174,12 @@ public final class Runtime: Sendable {
             loop.perform { loop.finish() }
         }
         shutdown.onCancel { task.cancel() }
-        loop.run(TurnBudget(configuration.loops))
+        loop.run(budget)
         shutdown.closeLeftovers()
+        ExecutorInstallation.setRunning(nil)
+        for thread in threads { thread.end() }
         signals.end()
         dispatch?.end()
-        ExecutorInstallation.setRunning(false)
         loop.end()
         guard let result = root.result else {
             preconditionFailure("the loop ended without a result")

@@ -11,6 +11,7 @@ extension RuntimeConfiguration {
             BackendPolicy(argument: $0)
         }
         let count = "a whole number above 0"
+        try Self.read("NORIA_LOOPS", count, &copy.loops.count, Self.positive)
         try Self.read("NORIA_JOBS_PER_TURN", count, &copy.loops.jobsPerTurn, Self.positive)
         try Self.read(
             "NORIA_COMPLETIONS_PER_TURN",

@@ -34,8 +34,13 @@ public struct RuntimeConfiguration: Sendable {
         return copy
     }
 
-    /// The budgets of a turn: a job, and I/O, waits for at most one of them.
+    /// How many loops there are, and the budgets of a turn: a job, and I/O, waits for at most one
+    /// of them.
     public struct Loops: Sendable {
+        /// Loops, each with its thread; the first is the main thread's: 1, at most 1,024.
+        public var count = 1
+        /// The most loops that a runtime has.
+        public static let countLimit = 1024
         /// Jobs before the kernel is looked at: 61, the number of tokio and Go.
         public var jobsPerTurn = 61
         /// Time before the kernel is looked at: 1 ms, read at every 16th job.
