@@ -104,6 +104,11 @@ package enum Socket {
         _ = try check(shutdown(fd, Int32(SHUT_WR)))
     }
 
+    /// Ends a TCP connection with a reset, now; the descriptor stays open.
+    package static func reset(_ fd: Int32) throws(Errno) {
+        _ = try check(Int(noria_reset_connection(fd)))
+    }
+
     /// Lets no new connection in; handshakes under way still complete.
     ///
     /// DESIGN §6.

@@ -32,6 +32,7 @@ final class Connector: OperationOwner, TimerOwner, @unchecked Sendable {
         limits: StreamLimits
     ) async throws -> StreamChannel {
         try Task.checkCancellation()
+        try limits.check("connect to", address)
         let fd: Int32
         do throws(Errno) { fd = try Socket.stream(isIPv6: address.storage.isIPv6) } catch {
             throw NetworkError(errno: error, "connect to", address: address)

@@ -22,6 +22,7 @@ extension StreamChannel {
         guard !bytes.isEmpty else { return }
         owesAnswer = false
         filling.append(bytes)
+        noteHeldBack()
         scheduleFlush()
     }
 
@@ -40,6 +41,7 @@ extension StreamChannel {
     func flushNow() {
         isFlushScheduled = false
         submitUnsent()
+        noteHeldBack()
         publishedUnsentByteCount.store(unsentByteCount, ordering: .relaxed)
     }
 
@@ -68,11 +70,12 @@ extension StreamChannel {
         sending.drop(Int(result))
         if sending.isEmpty { sending.removeAll(keeping: limits.highMarkByteCount) }
         wakeWaiters()
+        noteProgress()
     }
 
     private func failOutbound(_ error: Errno) {
         guard outboundError == nil else { return }
-        outboundError = NetworkError(errno: error, "write to", address: peerAddress)
+        outboundError = failure(errno: error, "write to")
         filling.removeAll()
         sending.removeAll()
         wakeWaiters()
@@ -111,7 +114,9 @@ extension StreamChannel {
     func forward(_ first: Completion, beforeReaderTo target: StreamChannel) -> Completion? {
         var completion = first
         for _ in 0..<EventLoop.operationsPerJob {
-            guard completion.result > 0, !isEnding, target.isClear else { return completion }
+            guard completion.result > 0, !isEnding, interruption == .none, target.isClear else {
+                return completion
+            }
             owesAnswer = true
             forwardedByteCount &+= Int(completion.result)
             do { try target.forward(completion) } catch { preconditionFailure("it is clear") }
@@ -120,6 +125,7 @@ extension StreamChannel {
                 receiveToken = token
                 return nil
             case .done(let next):
+                noteByte()
                 completion = next
             }
         }
@@ -137,12 +143,14 @@ extension StreamChannel {
         guard let (buffer, count) = lent.take() else { return }
         if Int(result) == count {
             engine.giveBack(buffer)
+            noteByte()
             if filling.isEmpty, waiters.isEmpty { return }
         } else {
             keepUnsent(of: buffer, count, result)
         }
         if !sending.isEmpty || !filling.isEmpty { flushNow() }
         wakeWaiters()
+        if result > 0 { noteProgress() }
     }
 
     private func keepUnsent(of buffer: BufferID, _ count: Int, _ result: Int32) {
@@ -172,11 +180,13 @@ extension StreamChannel {
                 wasCancelled = await withUnsafeContinuation {
                     let parked = Parked($0, as: loop.currentRole)
                     waiters.append(OutboundWaiter(id: id, limit: limit, parked: parked))
+                    noteHeldBack()
                 }
             } else {
                 wasCancelled = await loop.park { parked in
                     if unsentByteCount > limit, outboundError == nil, !Task.isCancelled {
                         waiters.append(OutboundWaiter(id: id, limit: limit, parked: parked))
+                        noteHeldBack()
                     } else {
                         parked.resume(returning: Task.isCancelled, on: loop)
                     }
@@ -192,12 +202,14 @@ extension StreamChannel {
     private func cancelWaiter(_ id: UInt64) {
         guard let index = waiters.firstIndex(where: { $0.id == id }) else { return }
         waiters.remove(at: index).parked.resume(returning: true, on: loop)
+        noteHeldBack()
     }
 
     /// Ends every wait of writers with a cancellation.
     func cancelWaiters() {
         for waiter in waiters { waiter.parked.resume(returning: true, on: loop) }
         waiters = []
+        noteHeldBack()
     }
 
     private func wakeWaiters() {

@@ -33,6 +33,7 @@ public struct TCPListener: Drainable {
         }
         let network = runtime.configuration.network
         let (options, limits) = (options ?? network.socket, limits ?? network.limits)
+        let admission = Admission(limit: limits.connectionLimit)
         var acceptors: [Acceptor] = []
         for loop in runtime.eventLoops {
             let role: Acceptor.PortRole =
@@ -46,6 +47,7 @@ public struct TCPListener: Drainable {
                         runtime: runtime,
                         options: options,
                         limits: limits,
+                        admission: admission,
                         role: role
                     )
                 }
