@@ -36,7 +36,13 @@ extension EventLoop {
         _ operation: @escaping @Sendable () async -> Value
     ) async -> Value {
         let home = EventLoop.current
-        let value = await withTaskExecutorPreference(tasks) { @concurrent in await operation() }
+        let value = await withTaskExecutorPreference(tasks) { @concurrent in
+            // The compiler (6.3.1) drops the hop of a closure that does nothing but await another,
+            // and an operation without a wait of its own would run where the caller stands. A call
+            // of which it knows nothing keeps the hop that stands before it.
+            _ = noria_current_task()
+            return await operation()
+        }
         // The end of a preference moves nobody; a task of an actor is back on it already.
         if isolation == nil { await Self.leave(for: home) }
         return value
