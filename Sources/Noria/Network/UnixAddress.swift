@@ -9,7 +9,9 @@ extension SocketAddress {
     ///
     /// - Throws: `.badAddress` for a path that is empty or too long.
     public static func unix(_ path: FilePath) throws(NetworkError) -> Self {
-        let bytes = path.withPlatformString { Array(UnsafeBufferPointer(start: $0, count: path.length)) }
+        let bytes = path.withPlatformString {
+            Array(UnsafeBufferPointer(start: $0, count: path.length))
+        }
         return try UnixAddress.path(bytes.map(UInt8.init(bitPattern:)), from: "\(path)")
     }
 
@@ -117,7 +119,8 @@ enum UnixAddress {
                 .joined()
         }
         return text.unicodeScalars.map { scalar in
-            isPlain(scalar) ? "\(scalar)" : UTF8.encode(scalar).map { $0.map(escaped).joined() } ?? ""
+            isPlain(scalar)
+                ? "\(scalar)" : UTF8.encode(scalar).map { $0.map(escaped).joined() } ?? ""
         }.joined()
     }
 
