@@ -27,6 +27,10 @@ enum NoriaProbe {
         case "restored": Restored.run()
         case "throws": Runs.throwing()
         case "stubborn": Runs.stubborn()
+        case "unix": UnixSockets.run()
+        case "unix loops": UnixSockets.loops()
+        case "relay to tcp": Relays.toTCP()
+        case "relay to unix": Relays.toUnix()
         default:
             print("usage: noria-probe NAME")
             exit(64)
