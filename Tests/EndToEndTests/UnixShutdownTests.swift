@@ -46,9 +46,14 @@ struct UnixShutdownTests {
         #expect(try server.process.waitForExit() == .code(0))
     }
 
-    @Test("under load nobody is reset and no answer is cut", arguments: Backends.all)
-    func underLoad(backend: String) throws {
-        let server = try UnixEchoServer(backend)
+    @Test(
+        "under load nobody is reset and no answer is cut",
+        arguments: Backends.all,
+        ["path", "@noria-load"]
+    )
+    func underLoad(backend: String, name: String) throws {
+        let name = name.hasPrefix("@") ? "\(name)-\(getpid())-\(backend)" : name
+        let server = try UnixEchoServer(backend, in: TemporaryFolder(), name: name)
         let answers = Locked(0)
         let faults = Locked<[String]>([])
         PlainThreads.run(33) { index in
