@@ -42,6 +42,10 @@ enum NoriaProbe {
         case "signals at the edges": SignalProbe.edges()
         case "clock": ClockProbe.run()
         case "snapshot": SnapshotProbe.run()
+        case "unix": UnixSockets.run()
+        case "unix loops": UnixSockets.loops()
+        case "relay to tcp": Relays.toTCP()
+        case "relay to unix": Relays.toUnix()
         default:
             print("usage: noria-probe NAME")
             exit(64)

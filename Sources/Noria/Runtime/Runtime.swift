@@ -229,7 +229,7 @@ public final class Runtime: Sendable {
     /// Takes an error that nobody awaits.
     ///
     /// Cancellation is no error while a shutdown cancels.
-    func report(_ error: any Error, on connection: TCPConnection) {
+    func report(_ error: any Error, on connection: StreamChannel) {
         if error is CancellationError, shutdown.phase != .running { return }
         configuration.logger.error("\(connection): the handler threw: \(error)")
     }
