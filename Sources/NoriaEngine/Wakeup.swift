@@ -30,10 +30,13 @@ package final class Wakeup: Sendable {
 
     deinit { Descriptor.close(descriptor) }
 
-    /// The eventfd writes so far.
+    /// The eventfd writes of the present run.
     ///
     /// Any thread.
     package var writeCount: UInt64 { writes.load(ordering: .relaxed) }
+
+    /// Any thread.
+    package func resetWriteCount() { writes.store(0, ordering: .relaxed) }
 
     /// Makes the loop look, if it sleeps.
     ///

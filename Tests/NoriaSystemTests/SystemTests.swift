@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import Glibc
 import NoriaSystem
 import Synchronization
 import SystemPackage
@@ -94,5 +95,16 @@ struct SystemTests {
     func environment() {
         #expect(Thread.environment("NORIA_NO_SUCH_VARIABLE") == nil)
         #expect(Thread.environment("PATH") != nil)
+    }
+
+    @Test(
+        "Variables are found by the begin of their names, with whatever stands behind the first ="
+    )
+    func environmentByPrefix() {
+        setenv("NORIA_TEST_A", "1=2", 1)
+        setenv("NORIA_TEST_B", "", 1)
+        defer { for name in ["NORIA_TEST_A", "NORIA_TEST_B"] { unsetenv(name) } }
+        let found = Thread.environment(prefixed: "NORIA_TEST_")
+        #expect(found == ["NORIA_TEST_A": "1=2", "NORIA_TEST_B": ""])
     }
 }

@@ -36,7 +36,12 @@ extension EventLoop {
         _ operation: @escaping @Sendable () async -> Value
     ) async -> Value {
         let home = EventLoop.current
-        let value = await withTaskExecutorPreference(tasks) { @concurrent in await operation() }
+        let value = await withTaskExecutorPreference(tasks) { @concurrent in
+            // Swift 6.3.1 takes the hop away when nothing stands before a call of a nonsending
+            // closure, which then runs where we were. What asks for the thread keeps it.
+            if !isCurrent { await Self.hop() }
+            return await operation()
+        }
         // The end of a preference moves nobody; a task of an actor is back on it already.
         if isolation == nil { await Self.leave(for: home) }
         return value

@@ -16,6 +16,7 @@ public final class EventLoop: Sendable, CustomStringConvertible {
     // Any thread.
     private let inbox = JobInbox()
     private let wakeup: Wakeup
+    let counts = LoopCounts()
     let serial: LoopSerialExecutor
     let tasks: LoopTaskExecutor
 
@@ -139,6 +140,11 @@ public final class EventLoop: Sendable, CustomStringConvertible {
     /// Loop thread only.
     func flushAtTurnEnd(_ channel: StreamChannel) { state.flushAtTurnEnd(channel) }
 
+    /// Counts a stream that was opened (1) or closed (-1).
+    ///
+    /// Loop thread only.
+    func countConnection(_ change: Int) { state.connectionCount &+= change }
+
     /// What the loop does when its eventfd was written: the signals' way in.
     ///
     /// Loop thread only.
@@ -163,6 +169,9 @@ public final class EventLoop: Sendable, CustomStringConvertible {
         try engine.backend.watchWakeup(wakeup.descriptor)
         state.engine = engine
         state.isEnding = false
+        state.resetCounts()
+        counts.publish(state)
+        wakeup.resetWriteCount()
         CurrentLoop.pointer = address
         wakeup.didWake()
         return takeInbox()
@@ -171,6 +180,7 @@ public final class EventLoop: Sendable, CustomStringConvertible {
     /// Ends the run: what the kernel holds is taken back, what is queued stays for the next.
     func end() {
         engine.close()
+        counts.publish(state)
         state.queue.drain { inbox.push($0) }
         CurrentLoop.pointer = nil
         wakeup.stop()
@@ -191,6 +201,7 @@ public final class EventLoop: Sendable, CustomStringConvertible {
         fireTimers(now: state.now)
         runJobs(budget)
         state.flush()
+        counts.publish(state)
         let wait = willSleep()
         if engine.look(nanoseconds: wait, limit: budget.completionsPerTurn) { state.wasRoused() }
         wakeup.didWake()

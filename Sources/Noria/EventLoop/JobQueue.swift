@@ -65,6 +65,7 @@ struct QueuedJob {
 struct JobQueue: ~Copyable {
     private var head: UnsafeMutableRawPointer?
     private var tail: UnsafeMutableRawPointer?
+    private(set) var count = 0
 
     var isEmpty: Bool { head == nil }
 
@@ -76,6 +77,7 @@ struct JobQueue: ~Copyable {
             head = job.address
         }
         tail = job.address
+        count &+= 1
     }
 
     mutating func popFirst() -> QueuedJob? {
@@ -83,6 +85,7 @@ struct JobQueue: ~Copyable {
         let job = QueuedJob(address: first)
         head = job.next
         if head == nil { tail = nil }
+        count &-= 1
         return job
     }
 }

@@ -17,6 +17,8 @@ final class LoopState: @unchecked Sendable {
     @exclusivity(unchecked) var turnCount: UInt64 = 0
     @exclusivity(unchecked) var jobCount: UInt64 = 0
     @exclusivity(unchecked) var remoteJobCount: UInt64 = 0
+    /// The streams that are open.
+    @exclusivity(unchecked) var connectionCount = 0
     /// The operations that the present job has done without a wait: see `countOperation`.
     @exclusivity(unchecked) var operationCount = 0
     /// Streams whose writes of this turn go out together at its end.
@@ -34,6 +36,8 @@ final class LoopState: @unchecked Sendable {
         }
         set { present = newValue }
     }
+
+    func resetCounts() { (turnCount, jobCount, remoteJobCount) = (0, 0, 0) }
 
     func append(_ job: QueuedJob, as role: JobRole) {
         job.role = roleHint ?? role

@@ -95,6 +95,7 @@ final class StreamChannel: OperationOwner, @unchecked Sendable {
         id = Self.lastID.wrappingAdd(1, ordering: .relaxed).newValue
         try options.apply(to: fd)
         if !isRegistered { try engine.backend.register(fd) }
+        loop.countConnection(1)
     }
 
     // MARK: Receiving
