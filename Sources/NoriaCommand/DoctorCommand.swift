@@ -19,13 +19,19 @@ struct DoctorCommand: ParsableCommand {
 
             --json prints one object whose keys stay: automatic, backends (kind, isAvailable, \
             reason, features), processors (count, affinityCount, quota, quotaGroup, gap), checks \
-            (name, state, value, unit, finding, reason, command). A key without a value is left \
-            out.
+            (name, state, value, unit, finding, reason, command), and with --config \
+            configuration (knobs: name, variable, value, source, defaultValue, unit, range, \
+            summary, problem; unknownVariables: name, nearest). A key without a value is left out.
             """
     )
 
     @Flag(help: "Print JSON.")
     var json = false
+
+    @Flag(
+        help: "Print each knob of a runtime, too: value, unit, default and where it came from."
+    )
+    var config = false
 
     @Flag(help: "End with 1 when something is to be changed.")
     var strict = false
@@ -34,7 +40,10 @@ struct DoctorCommand: ParsableCommand {
 
     func run() throws {
         try filter.apply()
-        let report = MachineReport()
+        // What a program sets in its code is not seen here: this is the default and the environment.
+        let report = MachineReport(
+            configuration: config ? ConfigurationReport(.production) : nil
+        )
         Thread.write(json ? try report.json : report.text, to: 1)
         guard strict ? report.isReady : report.automatic != nil else { throw ExitCode.failure }
     }

@@ -33,10 +33,33 @@ struct DoctorTests {
             let command: String?
         }
 
+        struct Configuration: Decodable {
+            let knobs: [Knob]
+            let unknownVariables: [Unknown]
+        }
+
+        struct Knob: Decodable {
+            let name: String
+            let variable: String
+            let value: String
+            let source: String
+            let defaultValue: String
+            let unit: String
+            let range: String
+            let summary: String
+            let problem: String?
+        }
+
+        struct Unknown: Decodable {
+            let name: String
+            let nearest: String
+        }
+
         let automatic: String?
         let backends: [Backend]
         let processors: Processors
         let checks: [Check]
+        let configuration: Configuration?
 
         func check(_ name: String) throws -> Check {
             try #require(checks.first { $0.name == name })
@@ -113,6 +136,56 @@ struct DoctorTests {
         let check = try report.check("processors")
         #expect(check.value == report.processors.count)
         #expect((check.state == "change") == (quota < 1))
+    }
+
+    @Test("--config has every knob, and who set it")
+    func configuration() throws {
+        let process = try ChildProcess(
+            "noria",
+            ["doctor", "--config", "--json"],
+            environment: [
+                "NORIA_JOBS_PER_TURN": "7", "NORIA_SHUTDOWN_DEADLINE": "never",
+                "NORIA_BACKNED": "epoll",
+            ]
+        )
+        #expect(try process.waitForExit() == .code(0))
+        let json = try process.output.all()
+        let report = try JSONDecoder().decode(Report.self, from: Data(json.utf8))
+        let configuration = try #require(report.configuration)
+        let jobs = try #require(configuration.knobs.first { $0.name == "loops.jobsPerTurn" })
+        #expect(jobs.variable == "NORIA_JOBS_PER_TURN")
+        #expect(jobs.value == "7")
+        #expect(jobs.defaultValue == "61")
+        #expect(jobs.unit == "jobs")
+        #expect(jobs.source == "environment")
+        #expect(jobs.problem == nil)
+        let backend = try #require(configuration.knobs.first { $0.name == "backend" })
+        #expect(backend.source == "default")
+        let wrong = configuration.knobs.filter { $0.problem != nil }
+        #expect(wrong.map(\.value) == ["never"])
+        #expect(wrong.first?.problem?.contains("NORIA_SHUTDOWN_DEADLINE=never") == true)
+        let unknown = configuration.unknownVariables.first { $0.name == "NORIA_BACKNED" }
+        #expect(unknown?.nearest == "NORIA_BACKEND")
+        #expect(try self.report().configuration == nil)
+    }
+
+    @Test("--config as text has a line for each, and what is wrong below")
+    func configurationText() throws {
+        let process = try ChildProcess(
+            "noria",
+            ["doctor", "--config", "--strict"],
+            environment: ["NORIA_JOBS_PER_TURN": "0", "NORIA_TIME_PER_TURN": "2ms"]
+        )
+        #expect(try process.waitForExit() == .code(1))
+        let lines = try process.output.all().split(separator: "\n")
+        let time = try #require(lines.first { $0.hasPrefix("loops.timePerTurn") })
+        #expect(
+            time.split(separator: " ")
+                == [
+                    "loops.timePerTurn", "2ms", "time", "1ms", "environment", "NORIA_TIME_PER_TURN",
+                ]
+        )
+        #expect(lines.contains { $0.hasPrefix("wrong: NORIA_JOBS_PER_TURN=0") })
     }
 
     @Test("--strict ends with 1 when something is to be changed, and only then")

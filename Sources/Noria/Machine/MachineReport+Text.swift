@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 extension MachineReport {
-    /// The backends, a row for each check with its command below, and how many ask for a change.
+    /// The backends, a row for each check with its command below, how many ask for a change, and
+    /// the knobs when they were asked for.
     package var text: String {
         var lines = backends.map { backend in
             let name = "\(backend.kind)".padding(to: 10)
@@ -26,6 +27,7 @@ extension MachineReport {
         let changeCount = checks.count { $0.state == .change }
         let unknownCount = checks.count { $0.state == .unknown }
         lines.append("\(changeCount) to change, \(unknownCount) unknown")
+        if let configuration { lines += [""] + configuration.lines }
         return lines.map { $0.trimmedAtEnd + "\n" }.joined()
     }
 }

@@ -19,11 +19,20 @@ package struct MachineReport: Codable, Sendable {
     package let automatic: BackendKind?
     package let processors: Processors
     package let checks: [MachineCheck]
+    /// Every knob, when it was asked for.
+    package let configuration: ConfigurationReport?
 
     /// Tries each backend by using it, and looks at the rest.
-    package init() { self.init(Machine(), Self.tryBackends()) }
+    package init(configuration: ConfigurationReport? = nil) {
+        self.init(Machine(), Self.tryBackends(), configuration)
+    }
 
-    init(_ machine: Machine, _ backends: [Backend]) {
+    init(
+        _ machine: Machine,
+        _ backends: [Backend],
+        _ configuration: ConfigurationReport? = nil
+    ) {
+        self.configuration = configuration
         self.backends = backends
         automatic = backends.first(where: \.isAvailable)?.kind
         processors = Processors(machine)
@@ -46,9 +55,12 @@ package struct MachineReport: Codable, Sendable {
         }
     }
 
-    /// Whether a backend can be had and no row asks for a change; what is unknown asks for none.
+    /// Whether a backend can be had, no row asks for a change and no knob is wrong.
+    ///
+    /// What is unknown asks for no change.
     package var isReady: Bool {
         automatic != nil && !checks.contains { $0.state == .change }
+            && configuration?.problems.isEmpty ?? true
     }
 
     /// The report as JSON, with sorted keys; a key without a value is left out.

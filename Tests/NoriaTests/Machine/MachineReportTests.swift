@@ -43,6 +43,18 @@ struct MachineReportTests {
         return try #require(MachineReport(machine, Self.all).checks.first { $0.name == name })
     }
 
+    @Test("A wrong knob is no machine's fault, and still not ready")
+    func wrongKnob() throws {
+        let fixture = try MachineFixture()
+        let good = ConfigurationReport(.production)
+        #expect(good.problems.isEmpty)
+        #expect(MachineReport(fixture.machine, Self.all, good).isReady)
+        let wrong = ConfigurationReport(.production.with { $0.loops.jobsPerTurn = 0 })
+        let report = MachineReport(fixture.machine, Self.all, wrong)
+        #expect(!report.isReady)
+        #expect(report.text.contains("\nwrong: loops.jobsPerTurn = 0 in the code"))
+    }
+
     @Test("A machine in good order: every row is ok, and the names are those that are promised")
     func good() throws {
         let report = try report()
