@@ -24,7 +24,7 @@ struct KnobTests {
         ("NORIA_SOCKET_SEND_BUFFER", ["1023", "1073741825", "0"], "1073741824"),
         ("NORIA_SOCKET_REUSE_ADDRESS", ["true"], "off"),
         ("NORIA_SOCKET_IPV6_ONLY", ["1"], "on"),
-        ("NORIA_SOCKET_BACKLOG", ["0", "1048577"], "1"),
+        ("NORIA_SOCKET_BACKLOG", ["-1", "1048577"], "0"),
         ("NORIA_STREAM_HIGH_MARK", ["0", "1048577", "64KiB"], "16384"),
         ("NORIA_STREAM_LOW_MARK", ["-1", "65537"], "65536"),
         ("NORIA_STREAM_OUTBOUND_LIMIT", ["0", "65535", "1073741825"], "65536"),

@@ -33,6 +33,7 @@ public struct TCPListener: Drainable {
         }
         let network = runtime.configuration.network
         let (options, limits) = (options ?? network.socket, limits ?? network.limits)
+        try limits.check("listen on", address)
         let admission = Admission(limit: limits.connectionLimit)
         var acceptors: [Acceptor] = []
         for loop in runtime.eventLoops {
@@ -72,12 +73,12 @@ public struct TCPListener: Drainable {
         _ handler: @escaping @Sendable (TCPConnection) async throws -> Void
     ) async throws {
         if acceptors.count == 1 {
-            return try await acceptors[0].serve { try await handler(TCPConnection(channel: $0)) }
+            return try await acceptors[0].serve(as: TCPConnection.init(channel:), handler)
         }
         try await withThrowingDiscardingTaskGroup { group in
             for acceptor in acceptors {
                 group.addTask(executorPreference: acceptor.loop.taskExecutor) {
-                    try await acceptor.serve { try await handler(TCPConnection(channel: $0)) }
+                    try await acceptor.serve(as: TCPConnection.init(channel:), handler)
                 }
             }
         }

@@ -48,6 +48,8 @@ public struct UnixListener: Drainable {
             throw NetworkError(.noRuntime, "listen on", address: address)
         }
         let network = runtime.configuration.network
+        let limits = limits ?? network.limits
+        try limits.check("listen on", address)
         let loop = EventLoop.current ?? runtime.eventLoops.main
         let acceptor = try await loop.bring {
             try Acceptor(
@@ -56,8 +58,8 @@ public struct UnixListener: Drainable {
                 homes: Array(runtime.eventLoops),
                 runtime: runtime,
                 options: network.socket,
-                limits: limits ?? network.limits,
-                admission: Admission(limit: (limits ?? network.limits).connectionLimit)
+                limits: limits,
+                admission: Admission(limit: limits.connectionLimit)
             )
         }
         let listener = UnixListener(acceptor: acceptor)
@@ -75,7 +77,7 @@ public struct UnixListener: Drainable {
     public func serve(
         _ handler: @escaping @Sendable (UnixConnection) async throws -> Void
     ) async throws {
-        try await acceptor.serve { try await handler(UnixConnection(channel: $0)) }
+        try await acceptor.serve(as: UnixConnection.init(channel:), handler)
     }
 
     /// Lets no new connection in, and accepts those who have connected: nobody is reset.

@@ -114,7 +114,7 @@ extension Knob {
             "network.socket.backlog",
             "NORIA_SOCKET_BACKLOG",
             \.network.socket.backlog,
-            .count(1...1_048_576, "connections"),
+            .count(0...1_048_576, "connections"),
             "Connections that the kernel queues for a listener; it cuts to somaxconn."
         ),
     ]
