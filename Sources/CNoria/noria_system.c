@@ -48,6 +48,14 @@ long noria_accept(int fd) {
     return noria_result(accept4(fd, 0, 0, SOCK_NONBLOCK | SOCK_CLOEXEC));
 }
 
+long noria_peer_credentials(int fd, struct noria_credentials *credentials) {
+    struct ucred peer = {0, 0, 0};
+    socklen_t size = sizeof peer;
+    long result = noria_result(getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size));
+    *credentials = (struct noria_credentials){peer.pid, peer.uid, peer.gid};
+    return result;
+}
+
 long noria_refuse_io_uring(int error) {
     struct sock_filter program[] = {
         {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, nr)},

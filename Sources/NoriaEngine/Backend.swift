@@ -12,7 +12,10 @@ package protocol Backend: AnyObject {
     var buffers: BufferPool { get }
 
     /// Takes a descriptor in, once, before the first submission on it.
-    func register(_ fd: Int32) throws(Errno)
+    ///
+    /// One that stops short may end a read although more bytes lie behind: a Unix stream does at
+    /// bytes that came with descriptors, or out of band (unix(7), "Ancillary messages").
+    func register(_ fd: Int32, stopsShort: Bool) throws(Errno)
     /// Lets go of a descriptor, before it is closed and after its last completion.
     func deregister(_ fd: Int32)
     /// Makes writes to this eventfd end a wait.
@@ -39,6 +42,8 @@ package protocol Backend: AnyObject {
 }
 
 extension Backend {
+    package func register(_ fd: Int32) throws(Errno) { try register(fd, stopsShort: false) }
+
     package var freeBufferCount: Int { buffers.freeCount }
     package var takesBuffersLater: Bool { true }
 }

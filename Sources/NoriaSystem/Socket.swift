@@ -10,8 +10,17 @@ package import SystemPackage
 package enum Socket {
     /// A non-blocking, close-on-exec TCP socket.
     package static func stream(isIPv6: Bool) throws(Errno) -> Int32 {
+        try stream(isIPv6 ? AF_INET6 : AF_INET)
+    }
+
+    /// A non-blocking, close-on-exec stream socket for an address of its kind.
+    package static func stream(for address: SocketStorage) throws(Errno) -> Int32 {
+        try stream(Int32(address.family))
+    }
+
+    private static func stream(_ family: Int32) throws(Errno) -> Int32 {
         let kind = Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
-        return try check(socket(isIPv6 ? AF_INET6 : AF_INET, kind, 0))
+        return try check(socket(family, kind, 0))
     }
 
     /// Two connected, non-blocking sockets of this machine.
@@ -53,7 +62,7 @@ package enum Socket {
         _ ask: (UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> Int32
     ) throws(Errno) -> SocketStorage {
         var storage = SocketStorage()
-        // SAFETY: the storage is large enough for IPv4 and IPv6, and the kernel cuts what is not.
+        // SAFETY: the storage is large enough for each kind, and the kernel cuts what is not.
         let result = storage.withMutableBytes { bytes, byteCount in
             ask(bytes.assumingMemoryBound(to: sockaddr.self), &byteCount)
         }
@@ -107,6 +116,22 @@ package enum Socket {
     /// Ends a TCP connection with a reset, now; the descriptor stays open.
     package static func reset(_ fd: Int32) throws(Errno) {
         _ = try check(Int(noria_reset_connection(fd)))
+    }
+
+    /// Has a Unix listener refuse whoever connects from now on; its queue can still be accepted.
+    ///
+    /// Both take the listener's lock: a connect is in the queue before this returns, or refused.
+    package static func shutDownReading(_ fd: Int32) throws(Errno) {
+        _ = try check(shutdown(fd, Int32(SHUT_RD)))
+    }
+
+    /// Who is at the other end of a Unix socket: who connected, or who listens there.
+    package static func peerCredentials(
+        of fd: Int32
+    ) throws(Errno) -> (processID: Int32, userID: UInt32, groupID: UInt32) {
+        var credentials = noria_credentials()
+        _ = try check(Int(noria_peer_credentials(fd, &credentials)))
+        return (credentials.process, credentials.user, credentials.group)
     }
 
     /// Lets no new connection in; handshakes under way still complete.

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import Glibc
 
-/// A kernel socket address, held in line: IPv4 or IPv6.
+/// A kernel socket address, held in line: IPv4, IPv6 or Unix.
 ///
 /// It exists so that no one above this floor touches `sockaddr`.
 package struct SocketStorage: Sendable {
-    // First, so that the kernel may read them in place. 28 bytes hold the larger of the two, `sockaddr_in6`; the words keep them aligned.
-    private var words: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
+    // First, so that the kernel may read them in place; the words keep them aligned. 112 bytes hold
+    // the largest, `sockaddr_un`, and a zero byte behind the longest path that the kernel gives.
+    private var words = InlineArray<14, UInt64>(repeating: 0)
     package private(set) var byteCount: UInt32
 
     /// The bytes of an address that stays where it is, for a kernel that reads them later.
@@ -56,13 +57,15 @@ package struct SocketStorage: Sendable {
     private init<Address>(copying address: Address) {
         self.init()
         byteCount = UInt32(MemoryLayout<Address>.size)
-        // SAFETY: both address types are smaller than the words, and hold no references.
+        // SAFETY: the address types are smaller than the words, and hold no references.
         withUnsafeMutableBytes(of: &words) { $0.storeBytes(of: address, as: Address.self) }
     }
 
     package var isIPv6: Bool { family == sa_family_t(AF_INET6) }
 
-    private var family: sa_family_t {
+    package var isUnix: Bool { family == sa_family_t(AF_UNIX) }
+
+    var family: sa_family_t {
         // SAFETY: every socket address begins with its family.
         withUnsafeBytes(of: words) { $0.load(as: sa_family_t.self) }
     }
@@ -101,7 +104,7 @@ package struct SocketStorage: Sendable {
     package func withBytes<Value>(_ body: (UnsafeRawPointer, UInt32) -> Value) -> Value {
         withUnsafeBytes(of: words) { bytes in
             guard let start = bytes.baseAddress else {
-                preconditionFailure("32 bytes have a start")
+                preconditionFailure("112 bytes have a start")
             }
             return body(start, byteCount)
         }
@@ -113,22 +116,85 @@ package struct SocketStorage: Sendable {
     ) -> Value {
         withUnsafeMutableBytes(of: &words) { bytes in
             guard let start = bytes.baseAddress else {
-                preconditionFailure("32 bytes have a start")
+                preconditionFailure("112 bytes have a start")
             }
             return body(start, &byteCount)
         }
     }
 }
 
+// MARK: - Unix
+
+extension SocketStorage {
+    /// The bytes of a path, or of an abstract name, at most: unix(7).
+    ///
+    /// A path is followed by a zero byte, an abstract name preceded by one.
+    package static let unixNameLimit = 107
+
+    package enum UnixName: Equatable, Sendable {
+        /// As the end of one who connects without having bound has none.
+        case unnamed
+        case path([UInt8])
+        case abstract([UInt8])
+    }
+
+    /// An address in the file system; nil for a path that is empty, too long or has a zero byte.
+    package init?(unixPath path: [UInt8]) {
+        guard Self.isUnixName(path) else { return nil }
+        self.init(unix: path + [0])
+    }
+
+    /// An address of this machine's network namespace; nil as for a path.
+    package init?(abstract name: [UInt8]) {
+        guard Self.isUnixName(name) else { return nil }
+        self.init(unix: [0] + name)
+    }
+
+    private static func isUnixName(_ name: [UInt8]) -> Bool {
+        (1...unixNameLimit).contains(name.count) && !name.contains(0)
+    }
+
+    private init(unix name: [UInt8]) {
+        self.init()
+        byteCount = UInt32(Self.unixOffset + name.count)
+        // SAFETY: with its offset the name has at most 110 bytes.
+        withUnsafeMutableBytes(of: &words) {
+            $0.storeBytes(of: sa_family_t(AF_UNIX), as: sa_family_t.self)
+            $0[Self.unixOffset...].copyBytes(from: name)
+        }
+    }
+
+    private static let unixOffset = MemoryLayout<sa_family_t>.size
+
+    /// What a Unix address is called; nil for another kind.
+    package var unixName: UnixName? {
+        guard isUnix else { return nil }
+        let name = withBytes { bytes, byteCount in
+            UnsafeRawBufferPointer(start: bytes, count: Int(byteCount))
+                .dropFirst(Self.unixOffset).map { $0 }
+        }
+        guard let first = name.first else { return .unnamed }
+        return first == 0 ? .abstract(Array(name.dropFirst())) : .path(name.prefix { $0 != 0 } + [])
+    }
+
+    /// Lends the path of a Unix address, which a zero byte ends, to a system call.
+    func withUnixPath<Value>(_ body: (UnsafePointer<CChar>) -> Value) -> Value {
+        withBytes { bytes, _ in
+            body((bytes + Self.unixOffset).assumingMemoryBound(to: CChar.self))
+        }
+    }
+}
+
 extension SocketStorage: Hashable {
     package static func == (left: Self, right: Self) -> Bool {
-        left.byteCount == right.byteCount && left.words == right.words
+        left.withBytes { bytes, byteCount in
+            right.withBytes { byteCount == $1 && memcmp(bytes, $0, Int(byteCount)) == 0 }
+        }
     }
 
     package func hash(into hasher: inout Hasher) {
-        hasher.combine(words.0)
-        hasher.combine(words.1)
-        hasher.combine(words.2)
-        hasher.combine(words.3)
+        withBytes {
+            hasher.combine(bytes: UnsafeRawBufferPointer(start: $0, count: Int($1)))
+        }
     }
 }

@@ -19,6 +19,16 @@ import Testing
         before: @escaping @Sendable (EventLoop) -> Void = { _ in },
         _ body: (EventLoop) throws -> Void
     ) throws {
+        let (loop, isEnded) = try start(kind, before)
+        try body(loop)
+        loop.post { loop.finish() }
+        try isEnded.wait(for: "the loop's end")
+    }
+
+    private static func start(
+        _ kind: BackendKind,
+        _ before: @escaping @Sendable (EventLoop) -> Void = { _ in }
+    ) throws -> (loop: EventLoop, isEnded: Gate) {
         let loop = try EventLoop(index: 1)
         let isEnded = Gate()
         try Thread.start {
@@ -31,9 +41,7 @@ import Testing
             loop.end()
             isEnded.pass()
         }
-        try body(loop)
-        loop.post { loop.finish() }
-        try isEnded.wait(for: "the loop's end")
+        return (loop, isEnded)
     }
 
     @Test("No post is lost, whenever it comes, and the order is kept", arguments: kinds)
@@ -105,6 +113,28 @@ import Testing
             try all.wait(for: "three timers")
         }
         #expect(fired.withLock { $0 } == [5, 17, 30])
+    }
+
+    @Test("What is brought to a loop runs there, also when it never waits", arguments: kinds)
+    func brought(_ kind: BackendKind) async throws {
+        let haveBegun = Gate(count: 2)
+        let (loop, isEnded) = try Self.start(kind) { _ in haveBegun.pass() }
+        let (other, otherIsEnded) = try Self.start(kind) { _ in haveBegun.pass() }
+        try haveBegun.wait(for: "both loops to begin")
+        // The task prefers another loop: a hop that is not made leaves it there.
+        let task = Task(executorPreference: other.taskExecutor) {
+            var places: [Bool] = []
+            for _ in 0..<100 {
+                places.append(await loop.bring { loop.isCurrent })
+                places.append(other.isCurrent)
+            }
+            return places
+        }
+        #expect(await task.value == [Bool](repeating: true, count: 200))
+        for (loop, isEnded) in [(loop, isEnded), (other, otherIsEnded)] {
+            loop.post { loop.finish() }
+            try isEnded.wait(for: "the loop's end")
+        }
     }
 
     private final class Owner: TimerOwner {

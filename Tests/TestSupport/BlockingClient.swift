@@ -17,10 +17,7 @@ package final class BlockingClient: @unchecked Sendable {
     /// Every call gives up after ten seconds, with EAGAIN.
     package init(port: Int, receiveBuffer: Int? = nil) throws {
         fd = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        var limit = timeval(tv_sec: 10, tv_usec: 0)
-        let size = socklen_t(MemoryLayout<timeval>.size)
-        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, size)
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, size)
+        limitCalls()
         if var receiveBuffer = receiveBuffer.map(Int32.init) {
             setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receiveBuffer, 4)
         }
@@ -39,6 +36,31 @@ package final class BlockingClient: @unchecked Sendable {
             fd = -1
             throw Failure(operation: "connect", errno: error)
         }
+    }
+
+    /// Connects to a Unix socket: a path, or `@name` for an abstract one.
+    package init(unix name: String) throws {
+        fd = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        limitCalls()
+        guard UnixName.apply(name, connect, to: fd) == 0 else {
+            let error = errno
+            Glibc.close(fd)
+            fd = -1
+            throw Failure(operation: "connect", errno: error)
+        }
+    }
+
+    /// The other end of a connection that a listener took.
+    package init(adopting fd: Int32) {
+        self.fd = fd
+        limitCalls()
+    }
+
+    private func limitCalls() {
+        var limit = timeval(tv_sec: 10, tv_usec: 0)
+        let size = socklen_t(MemoryLayout<timeval>.size)
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, size)
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, size)
     }
 
     deinit { close() }
@@ -159,5 +181,28 @@ extension BlockingClient {
             Glibc.send(fd, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
         }
         return max(0, count)
+    }
+}
+
+extension BlockingClient {
+    /// Sends bytes with a descriptor beside them (SCM_RIGHTS), over a Unix socket.
+    package func send(_ bytes: [UInt8], withDescriptor descriptor: Int32) throws {
+        // cmsghdr: its length, a level and a type, then the descriptor; 8 bytes are a unit.
+        var control: [UInt32] = [20, 0, UInt32(SOL_SOCKET), 1, UInt32(descriptor), 0]
+        var bytes = bytes
+        let count = bytes.withUnsafeMutableBytes { bytes in
+            control.withUnsafeMutableBytes { control in
+                var piece = iovec(iov_base: bytes.baseAddress, iov_len: bytes.count)
+                return withUnsafeMutablePointer(to: &piece) { piece in
+                    var message = msghdr()
+                    message.msg_iov = piece
+                    message.msg_iovlen = 1
+                    message.msg_control = control.baseAddress
+                    message.msg_controllen = control.count
+                    return sendmsg(fd, &message, Int32(MSG_NOSIGNAL))
+                }
+            }
+        }
+        guard count == bytes.count else { throw Failure(operation: "sendmsg", errno: errno) }
     }
 }

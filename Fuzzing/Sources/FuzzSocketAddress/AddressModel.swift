@@ -4,6 +4,7 @@ import CNetworkNames
 /// What an address with a port says, read slowly and without the C library.
 ///
 /// It knows RFC 4291 §2.2 and the scopes of RFC 4007 §11, as bytes: no character has two of them.
+/// Unix addresses are another model's: `UnixModel`.
 struct AddressModel {
     let port: UInt16
     /// The host as `SocketAddress.ip` takes it, in its plainest spelling.

@@ -58,6 +58,15 @@ static inline int noria_take_socket_error(int fd) {
     return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 ? errno : error;
 }
 
+struct noria_credentials {
+    int32_t process;
+    uint32_t user;
+    uint32_t group;
+};
+
+/// Who is at the other end of a Unix socket (SO_PEERCRED).
+long noria_peer_credentials(int fd, struct noria_credentials *credentials);
+
 /// Waits for `nanoseconds` (negative: without end), with whole milliseconds where the kernel is
 /// older than 5.11 or the process runs under valgrind; rounded up, so never early.
 long noria_epoll_wait(int fd, struct epoll_event *events, int limit, int64_t nanoseconds);

@@ -8,22 +8,21 @@ internal import SystemPackage
 ///
 /// Stopping goes through three states. A listener that is closed resets the connections that it
 /// has not accepted yet, and drained "until EAGAIN" under load never ends. So: `refusing` drops
-/// new SYNs by a socket filter while handshakes under way complete, for 5 ms; `emptying` accepts
-/// what is queued, in bounded number; then it is closed, and nobody was reset.
+/// new SYNs by a socket filter while handshakes under way complete, for 5 ms (a Unix socket refuses
+/// at once, and has no handshakes); `emptying` accepts what is queued, in bounded number; then it
+/// is closed, and nobody was reset.
 ///
 /// SAFETY (`@unchecked Sendable`): all but the constants belongs to the loop's thread.
 final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
     let loop: EventLoop
-    let localAddress: SocketAddress
+    private let socket: ListeningSocket
+    /// The loops on which its connections live, each in turn.
+    private let homes: [EventLoop]
+    private var acceptedCount = 0
     private let runtime: Runtime
     private let options: SocketOptions
     private let limits: StreamLimits
     private let admission: Admission
-    private let fd: Int32
-
-    /// How its socket shares the port: the first of several binds alone, so that a second instance
-    /// of the program is refused, and lets its siblings in after.
-    enum PortRole { case alone, first, sibling }
 
     private enum State { case accepting, refusing, emptying, closed }
 
@@ -37,6 +36,7 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
     private var isServing = false
     private var drainWaiters: [Parked<Void>] = []
     private var isDraining = false
+    private var isAborted = false
 
     /// The time that a handshake on this machine or its network segment needs.
     ///
@@ -45,64 +45,41 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
     /// How long accepting rests when no descriptor is left.
     private static let backOffNanoseconds: UInt64 = 100_000_000
 
+    /// Takes a listening socket over; its connections live here, or on `homes`.
+    ///
+    /// Loop thread only.
     init(
-        _ address: SocketAddress,
+        _ socket: ListeningSocket,
         on loop: EventLoop,
+        homes: [EventLoop]? = nil,
         runtime: Runtime,
         options: SocketOptions,
         limits: StreamLimits,
-        admission: Admission,
-        role: PortRole
+        admission: Admission
     ) throws(NetworkError) {
-        try limits.check("listen on", address)
+        do throws(NetworkError) { try limits.check("listen on", socket.address) } catch {
+            socket.close()
+            throw error
+        }
+        self.socket = socket
         self.loop = loop
+        self.homes = homes ?? [loop]
         self.runtime = runtime
         self.options = options
         self.limits = limits
         self.admission = admission
-        do throws(Errno) {
-            fd = try Self.listen(on: address, options, role)
-            localAddress = SocketAddress(try Socket.localAddress(of: fd))
-            try loop.engine.backend.register(fd)
-        } catch {
-            throw NetworkError(
-                errno: error,
-                "listen on",
-                address: address,
-                advice: error == .permissionDenied
-                    ? "ports below 1024 need CAP_NET_BIND_SERVICE" : nil
-            )
+        do throws(Errno) { try loop.engine.backend.register(socket.fd) } catch {
+            socket.close()
+            throw NetworkError(errno: error, "listen on", address: socket.address)
         }
     }
 
-    private static func listen(
-        on address: SocketAddress,
-        _ options: SocketOptions,
-        _ role: PortRole
-    ) throws(Errno) -> Int32 {
-        let fd = try Socket.stream(isIPv6: address.storage.isIPv6)
-        do throws(Errno) {
-            if options.reusesAddress { try Socket.set(.reuseAddress, to: 1, on: fd) }
-            if address.storage.isIPv6 {
-                try Socket.set(.ipv6Only, to: options.isIPv6Only ? 1 : 0, on: fd)
-            }
-            try options.applyBuffers(to: fd)
-            if role == .sibling { try Socket.set(.reusePort, to: 1, on: fd) }
-            try Socket.bind(fd, to: address.storage)
-            if role == .first { try Socket.set(.reusePort, to: 1, on: fd) }
-            try Socket.listen(fd, backlog: options.backlog)
-            return fd
-        } catch {
-            Descriptor.close(fd)
-            throw error
-        }
-    }
+    var localAddress: SocketAddress { socket.address }
 
     // MARK: Accepting
 
-    /// The next connection, or nil when there will be none.
-    func accept() async throws -> StreamChannel? {
-        isServing = true
+    /// The descriptor of the next connection, or nil when there will be none.
+    private func accept() async throws -> Int32? {
         while true {
             if Task.isCancelled {
                 close()
@@ -116,16 +93,14 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
             let result = await nextDescriptor()
             guard result < 0 else {
                 await enter()
-                if let channel = adopt(result) { return channel }
-                continue
+                return result
             }
             let error = Errno(negated: result)
             switch error {
             case .canceled where state == .closed: return nil
             case .canceled, .connectionAbort, .interrupted: continue
-            case .resourceTemporarilyUnavailable where state == .emptying:
-                close()
-                return nil
+            // Its listener was shut down under it: now it is asked directly.
+            case .resourceTemporarilyUnavailable where state == .emptying: continue
             case .tooManyOpenFiles, .tooManyOpenFilesInSystem, .noBufferSpace, .noMemory:
                 await backOff(error)
             default: throw NetworkError(errno: error, "accept on", address: localAddress)
@@ -140,10 +115,14 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
             }
             // The queue is emptied by asking, not by waiting for what will not come.
             if state == .emptying {
-                let result = Int32(truncatingIfNeeded: Socket.accept(fd))
+                var result = Int32(truncatingIfNeeded: Socket.accept(socket.fd))
+                if result == -Errno.resourceTemporarilyUnavailable.rawValue {
+                    close()
+                    result = -Errno.canceled.rawValue
+                }
                 return parked.resume(returning: result, on: loop)
             }
-            switch loop.engine.submit(.accept(fd), owner: self) {
+            switch loop.engine.submit(.accept(socket.fd), owner: self) {
             case .done(let completion):
                 loop.countOperation()
                 parked.resume(returning: completion.result, on: loop)
@@ -167,15 +146,13 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
         parked.resume(returning: completion.result, on: loop)
     }
 
-    private func adopt(_ descriptor: Int32) -> StreamChannel? {
+    private func makeChannel(_ descriptor: Int32, on home: EventLoop) -> StreamChannel? {
         do throws(Errno) {
-            let channel = try StreamChannel(descriptor, on: loop, limits: limits, options: options)
-            channels[channel.id] = channel
-            channel.onClosed = { [self] in
-                channels[$0.id] = nil
+            let channel = try StreamChannel(descriptor, on: home, limits: limits, options: options)
+            channel.onClosed = { [self] channel in
+                loop.perform { self.channels[channel.id] = nil }
                 admission.leave()
             }
-            if isDraining { channel.drain() }
             return channel
         } catch {
             // The peer was gone before we looked: ENOTCONN. Nobody is left to be told.
@@ -183,6 +160,13 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
             admission.leave()
             return nil
         }
+    }
+
+    /// Has a new connection drained and aborted with the others.
+    private func admit(_ channel: StreamChannel) {
+        channels[channel.id] = channel
+        if isDraining { channel.loop.perform { channel.drain() } }
+        if isAborted { channel.abort() }
     }
 
     /// Takes a place for a connection that has been accepted.
@@ -237,19 +221,51 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
 
     // MARK: Serving
 
+    /// Accepts until the end and runs `handler` for each connection in a child task on its loop;
+    /// returns when the last has ended.
     func serve(
-        _ channel: StreamChannel,
-        _ handler: @Sendable (TCPConnection) async throws -> Void
+        _ handler: @escaping @Sendable (StreamChannel) async throws -> Void
+    ) async throws {
+        guard loop.isHome else {
+            return try await loop.bring { try await self.serve(handler) }
+        }
+        isServing = true
+        defer { finishServing() }
+        try await withThrowingDiscardingTaskGroup { group in
+            while let descriptor = try await accept() {
+                let home = homes[acceptedCount % homes.count]
+                acceptedCount &+= 1
+                if home === loop {
+                    guard let channel = makeChannel(descriptor, on: loop) else { continue }
+                    admit(channel)
+                    let preference = homes.count > 1 ? loop.taskExecutor : nil
+                    group.addTask(executorPreference: preference) {
+                        await self.run(handler, channel)
+                    }
+                } else {
+                    group.addTask(executorPreference: home.taskExecutor) {
+                        guard let channel = self.makeChannel(descriptor, on: home) else { return }
+                        await self.loop.bring { self.admit(channel) }
+                        await self.run(handler, channel)
+                    }
+                }
+            }
+        }
+        try Task.checkCancellation()
+    }
+
+    private func run(
+        _ handler: @Sendable (StreamChannel) async throws -> Void,
+        _ channel: StreamChannel
     ) async {
-        let connection = TCPConnection(channel: channel)
         do {
-            try await channel.run { try await handler(connection) }
+            try await channel.run { try await handler(channel) }
         } catch {
-            runtime.report(error, on: connection)
+            runtime.report(error, on: channel)
         }
     }
 
-    func finishServing() {
+    private func finishServing() {
         isServing = false
         close()
         wakeDrained()
@@ -260,8 +276,7 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
     func stopAccepting() {
         guard state == .accepting else { return }
         state = .refusing
-        // Without the filter, as for a socket that is no TCP one, stopping is still in order.
-        try? Socket.refuseNewConnections(fd)
+        guard socket.refuseNewConnections() else { return beginEmptying() }
         _ = loop.timers.add(
             deadline: MonotonicClock.now &+ Self.handshakeNanoseconds,
             owner: self,
@@ -275,14 +290,17 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
             restTimer = nil
             endRest()
         case .handshake:
-            guard state == .refusing else { return }
-            state = .emptying
-            // Whoever waits in an accept looks for himself now.
-            interrupt()
-            if !isServing { close() }
+            if state == .refusing { beginEmptying() }
         case nil:
             return
         }
+    }
+
+    private func beginEmptying() {
+        state = .emptying
+        // Whoever waits in an accept looks for himself now.
+        interrupt()
+        if !isServing { close() }
     }
 
     private enum TimerKind: UInt { case backOff, handshake }
@@ -290,7 +308,7 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
     func drain() async {
         isDraining = true
         stopAccepting()
-        for channel in channels.values { channel.drain() }
+        for channel in channels.values { channel.loop.perform { channel.drain() } }
         guard isServing else { return }
         await withUnsafeContinuation { drainWaiters.append(Parked($0, as: loop.currentRole)) }
     }
@@ -302,6 +320,7 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
 
     func abort() {
         close()
+        isAborted = true
         for channel in channels.values { channel.abort() }
     }
 
@@ -313,26 +332,7 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
             // The descriptor goes when the kernel has let go of it: `complete` comes first.
             loop.engine.cancel(acceptToken)
         }
-        loop.engine.backend.deregister(fd)
-        Descriptor.close(fd)
-    }
-}
-
-extension SocketOptions {
-    /// Sets what a connection's socket is to have.
-    func apply(to fd: Int32) throws(Errno) {
-        if noDelay { try Socket.set(.noDelay, to: 1, on: fd) }
-        if let keepAlive { try Socket.set(.keepAlive, to: keepAlive ? 1 : 0, on: fd) }
-        try applyBuffers(to: fd)
-    }
-
-    /// Sets the kernel's buffers; a listener's connections inherit them.
-    func applyBuffers(to fd: Int32) throws(Errno) {
-        if let receiveBufferByteCount {
-            try Socket.set(.receiveBuffer, to: receiveBufferByteCount, on: fd)
-        }
-        if let sendBufferByteCount {
-            try Socket.set(.sendBuffer, to: sendBufferByteCount, on: fd)
-        }
+        loop.engine.backend.deregister(socket.fd)
+        socket.close()
     }
 }

@@ -5,6 +5,9 @@ internal import SystemPackage
 
 /// One attempt to connect, and the address that the kernel reads meanwhile.
 ///
+/// A Unix socket connects at once or not at all, so for that no ring and no selector is asked. When
+/// the listener's queue is full the kernel has no event for its end: a timer tries again.
+///
 /// SAFETY (`@unchecked Sendable`): it belongs to the loop's thread; cancelling posts to it.
 final class Connector: OperationOwner, TimerOwner, @unchecked Sendable {
     private let loop: EventLoop
@@ -15,6 +18,12 @@ final class Connector: OperationOwner, TimerOwner, @unchecked Sendable {
     private var timer: TimerID?
     private var waiting: Parked<Int32>?
     private var isTimedOut = false
+    /// When the time is up, and the rest before the next try of a Unix socket: nanoseconds.
+    private var deadline: UInt64 = 0
+    private var pause: UInt64 = 1_000_000
+    private static let longestPause: UInt64 = 32_000_000
+    /// The Unix socket that waits for room in the listener's queue.
+    private var queuing: Int32?
 
     init(to address: SocketAddress, on loop: EventLoop) {
         self.address = address
@@ -34,39 +43,51 @@ final class Connector: OperationOwner, TimerOwner, @unchecked Sendable {
         try Task.checkCancellation()
         try limits.check("connect to", address)
         let fd: Int32
-        do throws(Errno) { fd = try Socket.stream(isIPv6: address.storage.isIPv6) } catch {
+        do throws(Errno) { fd = try Socket.stream(for: address.storage) } catch {
             throw NetworkError(errno: error, "connect to", address: address)
         }
         do {
-            try loop.engine.backend.register(fd)
+            // An unconnected Unix socket reports a hang-up: it is registered afterwards.
+            if !address.isUnix { try loop.engine.backend.register(fd) }
             let result = await wait(fd, timeout)
             if isTimedOut {
                 throw NetworkError(
                     .timedOut,
                     "connect to",
                     address: address,
-                    advice: "not done after \(timeout)"
+                    advice: (address.isUnix ? "the listener's queue is full, " : "")
+                        + "not done after \(timeout)"
                 )
             }
             if result == -Errno.canceled.rawValue { throw CancellationError() }
-            guard result == 0 else {
-                throw NetworkError(errno: Errno(negated: result), "connect to", address: address)
-            }
+            guard result == 0 else { throw failure(Errno(negated: result)) }
             return try StreamChannel(
                 fd,
                 on: loop,
                 limits: limits,
                 options: options,
-                isRegistered: true
+                isRegistered: !address.isUnix
             )
         } catch {
             loop.engine.backend.deregister(fd)
             Descriptor.close(fd)
-            if let error = error as? Errno {
-                throw NetworkError(errno: error, "connect to", address: address)
-            }
+            if let error = error as? Errno { throw failure(error) }
             throw error
         }
+    }
+
+    private func failure(_ error: Errno) -> NetworkError {
+        // No listener was ever there, or it removed its path: nobody listens.
+        if address.isUnix, error == .noSuchFileOrDirectory {
+            return NetworkError(.refused, "connect to", address: address, from: error)
+        }
+        let isForbidden = address.isUnix && error == .permissionDenied
+        return NetworkError(
+            errno: error,
+            "connect to",
+            address: address,
+            advice: isForbidden ? "this user must be able to write to the path" : nil
+        )
     }
 
     private func wait(_ fd: Int32, _ timeout: Duration) async -> Int32 {
@@ -74,12 +95,16 @@ final class Connector: OperationOwner, TimerOwner, @unchecked Sendable {
             if Task.isCancelled {
                 return parked.resume(returning: -Errno.canceled.rawValue, on: loop)
             }
+            deadline = MonotonicClock.now &+ UInt64(timeout.nanoseconds)
+            if address.isUnix {
+                waiting = parked
+                return tryUnix(fd)
+            }
             switch loop.engine.submit(.connect(fd, to: storage), owner: self) {
             case .done(let completion): parked.resume(returning: completion.result, on: loop)
             case .pending(let token):
                 self.token = token
                 waiting = parked
-                let deadline = MonotonicClock.now &+ UInt64(timeout.nanoseconds)
                 timer = loop.timers.add(deadline: deadline, owner: self)
             }
         } onCancel: {
@@ -87,12 +112,30 @@ final class Connector: OperationOwner, TimerOwner, @unchecked Sendable {
         }
     }
 
+    private func tryUnix(_ fd: Int32) {
+        queuing = nil
+        let result = Socket.connect(fd, to: address.storage)
+        if result == -Int(Errno.resourceTemporarilyUnavailable.rawValue) {
+            let now = MonotonicClock.now
+            isTimedOut = now >= deadline
+            if !isTimedOut {
+                queuing = fd
+                timer = loop.timers.add(deadline: min(now &+ pause, deadline), owner: self)
+                pause = min(pause &* 2, Self.longestPause)
+                return
+            }
+        }
+        finish(Int32(truncatingIfNeeded: result))
+    }
+
     private func interrupt() {
         if let token { loop.engine.cancel(token) }
+        if queuing != nil { finish(-Errno.canceled.rawValue) }
     }
 
     func timerFired(_ context: UInt) {
         timer = nil
+        if let queuing { return tryUnix(queuing) }
         guard token != nil else { return }
         isTimedOut = true
         interrupt()
@@ -100,10 +143,39 @@ final class Connector: OperationOwner, TimerOwner, @unchecked Sendable {
 
     func complete(_ completion: Completion, kind: Submission.Kind) {
         token = nil
-        if let timer = timer.take() { loop.timers.cancel(timer) }
         // It was done before the time was up after all.
         if completion.result == 0 { isTimedOut = false }
-        waiting.take()?.resume(returning: completion.result, on: loop)
+        finish(completion.result)
+    }
+
+    private func finish(_ result: Int32) {
+        queuing = nil
+        if let timer = timer.take() { loop.timers.cancel(timer) }
+        waiting.take()?.resume(returning: result, on: loop)
+    }
+
+    /// Connects on the loop that runs this code, or on the next one.
+    static func connect(
+        to address: SocketAddress,
+        timeout: Duration,
+        options: SocketOptions? = nil,
+        limits: StreamLimits? = nil
+    ) async throws -> StreamChannel {
+        guard let runtime = Runtime.current else {
+            throw NetworkError(.noRuntime, "connect to", address: address)
+        }
+        let loop = EventLoop.current ?? runtime.eventLoops.next()
+        guard loop.isHome else {
+            return try await loop.bring {
+                try await connect(to: address, timeout: timeout, options: options, limits: limits)
+            }
+        }
+        let network = runtime.configuration.network
+        return try await Connector(to: address, on: loop).connect(
+            timeout: timeout,
+            options: options ?? network.socket,
+            limits: limits ?? network.limits
+        )
     }
 }
 
@@ -120,25 +192,11 @@ extension TCPConnection {
         limits: StreamLimits? = nil
     ) async throws -> Self {
         let address = try SocketAddress.ip(host, port: port)
-        guard let runtime = Runtime.current else {
-            throw NetworkError(.noRuntime, "connect to", address: address)
-        }
-        guard let loop = EventLoop.current else {
-            return try await runtime.eventLoops.next().bring {
-                try await connect(
-                    host: host,
-                    port: port,
-                    timeout: timeout,
-                    options: options,
-                    limits: limits
-                )
-            }
-        }
-        let network = runtime.configuration.network
-        let channel = try await Connector(to: address, on: loop).connect(
+        let channel = try await Connector.connect(
+            to: address,
             timeout: timeout,
-            options: options ?? network.socket,
-            limits: limits ?? network.limits
+            options: options,
+            limits: limits
         )
         return Self(channel: channel)
     }

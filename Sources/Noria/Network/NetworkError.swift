@@ -110,7 +110,7 @@ public struct NetworkError: Error, CustomStringConvertible, Sendable {
         case .noRuntime: "no runtime runs here: call it inside 'Runtime.run'"
         case .badAddress: "not an address"
         case .unknownHost: "unknown host"
-        case .addressInUse: "the address is in use: another process listens there"
+        case .addressInUse: "the address is in use"
         case .permissionDenied: "permission denied"
         case .refused: "connection refused: nobody listens there"
         case .unreachable: "no way leads there"

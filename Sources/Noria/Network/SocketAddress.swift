@@ -1,18 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import NoriaSystem
 
-/// Where a socket is: an IPv4 or IPv6 address with its port.
+/// Where a socket is: an IPv4 or IPv6 address with its port, a Unix path or abstract name.
 ///
-/// Made from literals alone, it never asks a name server.
+/// Made from literals alone, it never asks a name server. What is written reads as the same address
+/// again, but for two that only a peer can have: no name at all, and an abstract one with a zero
+/// byte in it.
 public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
     let storage: SocketStorage
 
     init(_ storage: SocketStorage) { self.storage = storage }
 
-    /// Reads `127.0.0.1:80` or `[::1]:80`.
+    /// Reads `127.0.0.1:80`, `[::1]:80`, `unix:/run/x` or `unix:@name`.
     ///
-    /// - Throws: `.badAddress` for anything else, names included.
+    /// In what follows `unix:` a byte may be written as `\xNN`, and a backslash must be.
+    ///
+    /// - Throws: `.badAddress` for anything else, names of hosts included.
     public init(_ text: String) throws(NetworkError) {
+        if text.utf8.starts(with: UnixAddress.prefix.utf8) {
+            self = try UnixAddress.read(text)
+            return
+        }
         let form = "write it as 127.0.0.1:80 or [::1]:80"
         guard let colon = text.lastIndex(of: ":") else { throw Self.notAnAddress(text, form) }
         let digits = text[text.index(after: colon)...]
@@ -55,15 +63,17 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
         return Self(storage)
     }
 
-    private static func notAnAddress(_ text: String, _ advice: String) -> NetworkError {
+    static func notAnAddress(_ text: String, _ advice: String) -> NetworkError {
         NetworkError(.badAddress, "read the address '\(text)'", advice: advice)
     }
 
-    /// The port of an IP address.
+    /// The port of an IP address; nil for a Unix one.
     public var port: Int? { storage.port.map(Int.init) }
 
-    /// The address as it is written: `127.0.0.1:80`, `[::1]:80`.
+    /// The address as it is written, always in one line: `127.0.0.1:80`, `[::1]:80`, `unix:/run/x`,
+    /// `unix:@name`; `unix:(unnamed)` for a peer without a name.
     public var description: String {
+        if let name = storage.unixName { return UnixAddress.text(name) }
         let host = storage.isIPv6 ? "[\(storage.host)]" : storage.host
         return "\(host):\(port ?? 0)"
     }

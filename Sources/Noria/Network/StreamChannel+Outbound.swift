@@ -21,6 +21,7 @@ extension StreamChannel {
     func append(_ bytes: UnsafeRawBufferPointer) {
         guard !bytes.isEmpty else { return }
         owesAnswer = false
+        if isDraining { endIdleRead() }
         filling.append(bytes)
         noteHeldBack()
         scheduleFlush()
@@ -96,6 +97,7 @@ extension StreamChannel {
             return try checkOutbound()
         }
         owesAnswer = false
+        if isDraining { endIdleRead() }
         guard isClear else {
             filling.append(bytes)
             engine.giveBack(buffer)

@@ -12,13 +12,15 @@ internal import SystemPackage
 /// SAFETY (`@unchecked Sendable`): every stored property but constants and atomics belongs to the
 /// loop's thread; what other threads call posts to the loop. SAFETY (`@exclusivity(unchecked)`): no
 /// access spans a call that reaches the same property again.
-final class StreamChannel: OperationOwner, @unchecked Sendable {
+final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked Sendable {
     let loop: EventLoop
     let engine: Engine
     let id: UInt64
     let limits: StreamLimits
     let localAddress: SocketAddress
     let peerAddress: SocketAddress
+    /// Of a Unix peer.
+    let peerCredentials: PeerCredentials?
     let fd: Int32
 
     /// Connections are numbered from 1 over the life of the process.
@@ -101,10 +103,19 @@ final class StreamChannel: OperationOwner, @unchecked Sendable {
         localAddress = SocketAddress(try Socket.localAddress(of: fd))
         peerAddress = SocketAddress(try Socket.peerAddress(of: fd))
         id = Self.lastID.wrappingAdd(1, ordering: .relaxed).newValue
-        try options.apply(to: fd)
-        if !isRegistered { try engine.backend.register(fd) }
+        let isUnix = peerAddress.isUnix
+        peerCredentials = isUnix ? try? PeerCredentials(of: fd) : nil
+        try options.apply(to: fd, of: peerAddress)
+        if !isRegistered { try engine.backend.register(fd, stopsShort: isUnix) }
+        loop.countConnection(1)
         timeouts = StreamTimeouts(limits, now: loop.now)
         arm(.idle)
+    }
+
+    /// The connection in logs: `connection 7 from 127.0.0.1:5123`.
+    var description: String {
+        let sender = peerCredentials.map { " (\($0))" } ?? ""
+        return "connection \(id) from \(peerAddress)\(sender)"
     }
 
     // MARK: Receiving
@@ -319,6 +330,14 @@ final class StreamChannel: OperationOwner, @unchecked Sendable {
     func drain() {
         guard !isDraining else { return }
         drainBegan.store(true, ordering: .relaxed)
+        endIdleRead()
+    }
+
+    /// Ends the read of one who waits for nothing that was begun.
+    ///
+    /// While another task writes the answer this is asked again: the reader has nobody else who
+    /// would tell it that the stream is idle by now.
+    func endIdleRead() {
         if reader != nil, isIdle, hasNothingToRead { interruptReader(.drained) }
     }
 }

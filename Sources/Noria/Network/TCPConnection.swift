@@ -69,7 +69,7 @@ public struct TCPConnection: StreamConnection {
     public func close() async { await channel.close() }
 
     /// The connection in logs: `connection 7 from 127.0.0.1:5123`.
-    public var description: String { "connection \(id) from \(peerAddress)" }
+    public var description: String { channel.description }
 
     /// Whether both are handles on the same connection.
     public static func == (left: Self, right: Self) -> Bool { left.id == right.id }

@@ -36,19 +36,18 @@ public struct TCPListener: Drainable {
         let admission = Admission(limit: limits.connectionLimit)
         var acceptors: [Acceptor] = []
         for loop in runtime.eventLoops {
-            let role: Acceptor.PortRole =
+            let role: ListeningSocket.PortRole =
                 runtime.eventLoops.count == 1 ? .alone : acceptors.isEmpty ? .first : .sibling
             let address = acceptors.first?.localAddress ?? address
             do {
                 let acceptor = try await loop.bring {
                     try Acceptor(
-                        address,
+                        .tcp(address, options, role),
                         on: loop,
                         runtime: runtime,
                         options: options,
                         limits: limits,
-                        admission: admission,
-                        role: role
+                        admission: admission
                     )
                 }
                 acceptors.append(acceptor)
@@ -72,30 +71,16 @@ public struct TCPListener: Drainable {
     public func serve(
         _ handler: @escaping @Sendable (TCPConnection) async throws -> Void
     ) async throws {
-        if acceptors.count == 1 { return try await Self.serve(acceptors[0], handler) }
+        if acceptors.count == 1 {
+            return try await acceptors[0].serve { try await handler(TCPConnection(channel: $0)) }
+        }
         try await withThrowingDiscardingTaskGroup { group in
             for acceptor in acceptors {
                 group.addTask(executorPreference: acceptor.loop.taskExecutor) {
-                    try await Self.serve(acceptor, handler)
+                    try await acceptor.serve { try await handler(TCPConnection(channel: $0)) }
                 }
             }
         }
-    }
-
-    private static func serve(
-        _ acceptor: Acceptor,
-        _ handler: @escaping @Sendable (TCPConnection) async throws -> Void
-    ) async throws {
-        guard acceptor.loop.isHome else {
-            return try await acceptor.loop.bring { try await serve(acceptor, handler) }
-        }
-        defer { acceptor.finishServing() }
-        try await withThrowingDiscardingTaskGroup { group in
-            while let channel = try await acceptor.accept() {
-                group.addTask { await acceptor.serve(channel, handler) }
-            }
-        }
-        try Task.checkCancellation()
     }
 
     /// Lets no new connection in, and accepts those whose handshake is done: nobody is reset.

@@ -27,6 +27,9 @@ public final class Runtime: Sendable {
     /// `sh -c 'ulimit -Sn N; exec "$0" "$@"' PROGRAM ARGUMENT…`.
     public let originalDescriptorLimit: Int
 
+    let spawned = SpawnedTasks()
+    let signalWatch: SignalWatch
+
     private static let present = Mutex<(runtime: Runtime?, origin: String)>((nil, ""))
 
     /// The runtime that runs in this process, or nil.
@@ -47,6 +50,11 @@ public final class Runtime: Sendable {
         shutdown = Shutdown(
             loop: ExecutorInstallation.mainLoop,
             policy: configuration.shutdown,
+            logger: configuration.logger
+        )
+        signalWatch = SignalWatch(
+            loop: ExecutorInstallation.mainLoop,
+            shutdownSignals: configuration.shutdown.signals,
             logger: configuration.logger
         )
     }
@@ -113,12 +121,6 @@ public final class Runtime: Sendable {
         if let problem = configuration.network.limits.problem {
             throw RuntimeError(.configuration("network.limits: \(problem)"))
         }
-        let limit = RuntimeConfiguration.Loops.countLimit
-        guard (1...limit).contains(configuration.loops.count) else {
-            throw RuntimeError(
-                .configuration("\(configuration.loops.count) loops: from 1 to \(limit) can be had")
-            )
-        }
         let descriptors = RaisedDescriptorLimit.raise(configuration.logger)
         defer { descriptors.restore() }
         let (backend, report) = try BackendReport.choose(configuration.backend)
@@ -152,33 +154,36 @@ public final class Runtime: Sendable {
     ) throws(RuntimeError) -> RuntimeOutcome<Value> {
         let loop = eventLoops.main
         let budget = TurnBudget(configuration.loops)
-        let threads = try LoopThread.start(eventLoops, backend.kind, budget)
-        let signals = SignalWatch(runtime: self, loop: loop)
+        let threads = try LoopThreads.start(eventLoops, backend.kind, budget)
         let dispatch = DispatchMainQueue(engine: engine)
         let residualCount: Int
         do throws(Errno) {
             residualCount = try loop.begin(engine: engine)
             try dispatch?.begin()
         } catch {
-            for thread in threads { thread.end() }
+            threads.end()
             throw RuntimeError(
                 .backendUnavailable("\(backend.kind) can't watch our own eventfd: \(error)")
             )
         }
-        logStart(residualCount)
         ExecutorInstallation.setRunning(eventLoops)
-        signals.begin()
+        signalWatch.begin(shutdown)
+        logStart(residualCount)
         let root = Root<Value>()
         let task = Task(name: "noria body") { [self] in
             root.result = await Self.run(body, self)
+            await finishSpawned()
             loop.perform { loop.finish() }
         }
-        shutdown.onCancel { task.cancel() }
+        shutdown.onCancel { [spawned] in
+            task.cancel()
+            return spawned.cancel()
+        }
         loop.run(budget)
         shutdown.closeLeftovers()
         ExecutorInstallation.setRunning(nil)
-        for thread in threads { thread.end() }
-        signals.end()
+        threads.end()
+        signalWatch.end()
         dispatch?.end()
         loop.end()
         guard let result = root.result else {
@@ -186,7 +191,7 @@ public final class Runtime: Sendable {
         }
         let report = shutdown.end(exitCode: exitCode(of: result))
         configuration.logger.info("ended: \(report)")
-        if let signal = signals.deadly { SignalInbox.endProcess(by: signal.rawValue) }
+        if let signal = signalWatch.deadly { SignalInbox.endProcess(by: signal.rawValue) }
         return RuntimeOutcome(result: result, report: report)
     }
 
@@ -204,8 +209,8 @@ public final class Runtime: Sendable {
     }
 
     private func logStart(_ residualCount: Int) {
+        logStart()
         let logger = configuration.logger
-        logger.info("backend: \(backend)")
         if let note = ExecutorInstallation.note { logger.warning("executors: \(note)") }
         if residualCount > 0 {
             logger.info("\(residualCount) jobs were left from the run before; they run first")
@@ -224,7 +229,7 @@ public final class Runtime: Sendable {
     /// Takes an error that nobody awaits.
     ///
     /// Cancellation is no error while a shutdown cancels.
-    func report(_ error: any Error, on connection: TCPConnection) {
+    func report(_ error: any Error, on connection: StreamChannel) {
         if error is CancellationError, shutdown.phase != .running { return }
         configuration.logger.error("\(connection): the handler threw: \(error)")
     }

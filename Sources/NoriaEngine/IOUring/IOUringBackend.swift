@@ -44,7 +44,7 @@ final class IOUringBackend: Backend {
     // MARK: Descriptors
 
     // The ring takes any descriptor as it comes, and forgets it with its last operation.
-    func register(_ fd: Int32) {}
+    func register(_ fd: Int32, stopsShort: Bool) {}
     func deregister(_ fd: Int32) {}
 
     func watchWakeup(_ fd: Int32) {

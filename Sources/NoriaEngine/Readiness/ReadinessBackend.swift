@@ -13,6 +13,8 @@ package final class ReadinessBackend: Backend {
     private struct Slot {
         var generation: UInt32 = 0
         var isRegistered = false
+        /// A short read says nothing about what lies behind it: see `Backend.register`.
+        var stopsShort = false
         var ready: Readiness = []
         var reader: Waiting?
         var writer: Waiting?
@@ -59,11 +61,15 @@ package final class ReadinessBackend: Backend {
 
     // MARK: Descriptors
 
-    package func register(_ fd: Int32) throws(Errno) {
-        try register(fd, for: [.readable, .writable])
+    package func register(_ fd: Int32, stopsShort: Bool) throws(Errno) {
+        try register(fd, for: [.readable, .writable], stopsShort: stopsShort)
     }
 
-    private func register(_ fd: Int32, for directions: Readiness) throws(Errno) {
+    private func register(
+        _ fd: Int32,
+        for directions: Readiness,
+        stopsShort: Bool = false
+    ) throws(Errno) {
         if Int(fd) >= slotCount { grow(toHold: Int(fd)) }
         let slot = slots + Int(fd)
         // Still taken: it was closed underneath us, and its number given out again.
@@ -74,6 +80,7 @@ package final class ReadinessBackend: Backend {
         slot.pointee.ready = .writable
         try selector.add(fd, for: directions, cookie: Self.cookie(fd, slot.pointee.generation))
         slot.pointee.isRegistered = true
+        slot.pointee.stopsShort = stopsShort
     }
 
     package func deregister(_ fd: Int32) {
@@ -202,7 +209,9 @@ package final class ReadinessBackend: Backend {
             return finished(.receive(fd), count, slot, token)
         }
         // epoll(7): a short read has emptied the queue, unless an end lies behind the data.
-        if count < buffers.byteCount, !slot.pointee.ready.contains(.hungUp) {
+        if count < buffers.byteCount, !slot.pointee.ready.contains(.hungUp),
+            !slot.pointee.stopsShort
+        {
             exhaust(.readable, slot, fd)
         }
         return Completion(token: token, result: Int32(truncatingIfNeeded: count), buffer: buffer)

@@ -54,7 +54,7 @@ package final class SimulatedBackend: Backend {
 
     // MARK: Descriptors
 
-    package func register(_ fd: Int32) throws(Errno) {
+    package func register(_ fd: Int32, stopsShort: Bool) throws(Errno) {
         guard kernel.socket(fd) != nil else { throw .badFileDescriptor }
         if !registered.insert(fd).inserted { violations.append("\(fd) was registered twice") }
     }
