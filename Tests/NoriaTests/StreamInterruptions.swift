@@ -24,7 +24,9 @@ private final class LateBackend: Backend {
     var kind: BackendKind { base.kind }
     var features: [String] { base.features }
     var buffers: BufferPool { base.buffers }
-    func register(_ fd: Int32) throws(Errno) { try base.register(fd) }
+    func register(_ fd: Int32, stopsShort: Bool) throws(Errno) {
+        try base.register(fd, stopsShort: stopsShort)
+    }
     func deregister(_ fd: Int32) { base.deregister(fd) }
     func watchWakeup(_ fd: Int32) throws(Errno) { try base.watchWakeup(fd) }
     func giveBack(_ buffer: BufferID) { base.giveBack(buffer) }
