@@ -28,6 +28,10 @@ struct KnobTests {
         ("NORIA_STREAM_HIGH_MARK", ["0", "1048577", "64KiB"], "16384"),
         ("NORIA_STREAM_LOW_MARK", ["-1", "65537"], "65536"),
         ("NORIA_STREAM_OUTBOUND_LIMIT", ["0", "65535", "1073741825"], "65536"),
+        ("NORIA_STREAM_IDLE_TIMEOUT", ["0s", "999us", "86401s", "60"], "1ms"),
+        ("NORIA_STREAM_READ_TIMEOUT", ["0s", "-1s", "never"], "none"),
+        ("NORIA_STREAM_WRITE_TIMEOUT", ["0s", "86401s"], "86400s"),
+        ("NORIA_STREAM_CONNECTION_LIMIT", ["0", "1048577", "-1"], "1048576"),
         ("NORIA_STREAM_LINGER_TIMEOUT", ["3601s", "1"], "0s"),
     ]
 

@@ -88,14 +88,24 @@ extension StreamChannel {
         case nil, .timedOut: inboundEnd = .failed(reason ?? failure(.closed, "read from"))
         }
         if outboundError == nil { outboundError = reason ?? failure(.closed, "write to") }
-        // The handler may go on for long: the peer is told now, by a reset. Where that can't be
-        // had, a linger time of zero has the close send it. DESIGN §6.
-        try? Socket.set(.linger, to: 0, on: fd)
-        try? Socket.reset(fd)
+        endNow()
         filling.removeAll()
         interruptReader(.closed)
         if let sendToken { engine.cancel(sendToken) }
         releaseWaiters()
+    }
+
+    /// Tells the peer now, for the handler may go on for long.
+    ///
+    /// By a reset, for which in a Unix stream only the end can stand; where the kernel can't send it
+    /// yet the close does. DESIGN §6.
+    private func endNow() {
+        guard peerAddress.port != nil || localAddress.port != nil else {
+            try? Socket.shutDownWriting(fd)
+            return
+        }
+        try? Socket.set(.linger, to: 0, on: fd)
+        try? Socket.reset(fd)
     }
 
     private func releaseWaiters() {
