@@ -21,6 +21,8 @@ package final class Engine {
     @exclusivity(unchecked) package private(set) var completionCount: UInt64 = 0
     @exclusivity(unchecked) private var isClosed = false
     @exclusivity(unchecked) package private(set) var starvedCount: UInt64 = 0
+    /// The most completions that have waited for their delivery after a look.
+    @exclusivity(unchecked) private var completionHighWater = 0
 
     package init(backend: any Backend) {
         self.backend = backend
@@ -28,6 +30,11 @@ package final class Engine {
     }
 
     package var operationCount: Int { operations.count }
+
+    /// The engine's numbers, read here: in another module each would be checked for exclusivity.
+    package var counts: (completions: UInt64, completionHighWater: Int, starvedReceives: UInt64) {
+        (completionCount, completionHighWater, starvedCount)
+    }
 
     /// Hands an operation over: its completion if it ended at once, else `owner` is told later.
     package func submit(_ submission: Submission, owner: any OperationOwner) -> Submitted {
@@ -97,11 +104,13 @@ package final class Engine {
     /// Whether the wakeup was seen.
     package func look(nanoseconds: Int64, limit: Int) -> Bool {
         promisedCount = 0
-        return backend.wait(
+        let wasRoused = backend.wait(
             nanoseconds: completions.isEmpty ? nanoseconds : 0,
             limit: limit,
             into: &completions
         )
+        completionHighWater = max(completionHighWater, completions.count)
+        return wasRoused
     }
 
     /// Tells the owners, at most `limit` of them; the rest waits for the next turn.

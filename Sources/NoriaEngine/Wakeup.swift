@@ -30,10 +30,18 @@ package final class Wakeup: Sendable {
 
     deinit { Descriptor.close(descriptor) }
 
-    /// The eventfd writes so far.
+    /// The eventfd writes of the present run.
     ///
     /// Any thread.
     package var writeCount: UInt64 { writes.load(ordering: .relaxed) }
+
+    /// Whether the loop sleeps, or is about to.
+    ///
+    /// Any thread.
+    package var isSleeping: Bool { latch.load(ordering: .sequentiallyConsistent) == Latch.polling }
+
+    /// Any thread.
+    package func resetWriteCount() { writes.store(0, ordering: .relaxed) }
 
     /// Makes the loop look, if it sleeps.
     ///

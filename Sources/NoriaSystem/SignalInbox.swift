@@ -8,22 +8,50 @@ package import SystemPackage
 /// The handler marks a bit and writes to the loop's wakeup; the loop asks `take()`.
 package struct SignalInbox: ~Copyable {
     private var previous: [(number: Int32, action: sigaction)] = []
+    private var toUnblock: [Int32] = []
     private var wereBlocked: [Int32] = []
 
     /// Sends the handler's wakeups to an eventfd.
     package init(wakeup: Int32) { noria_signals_set_wakeup(wakeup) }
 
+    /// Catches a signal for the whole process.
     package mutating func catchSignal(_ number: Int32) throws(Errno) {
         var action = sigaction()
         _ = try check(noria_signals_catch(number, &action))
         previous.append((number, action))
-        // A parent that had it blocked, as Dispatch's threads have all, hands that on.
+        toUnblock.append(number)
+    }
+
+    /// Lets the calling thread be interrupted by what was caught since the last call.
+    ///
+    /// A parent that had a signal blocked, as Dispatch's threads have all, hands that on.
+    package mutating func unblock() {
+        guard !toUnblock.isEmpty else { return }
+        var before = sigset_t()
+        var set = Self.set(of: toUnblock)
+        pthread_sigmask(SIG_UNBLOCK, &set, &before)
+        wereBlocked += toUnblock.filter { sigismember(&before, $0) == 1 }
+        toUnblock = []
+    }
+
+    /// Restores what a signal did before, and this thread's mask for it.
+    package mutating func giveBack(_ number: Int32) {
+        guard let index = previous.firstIndex(where: { $0.number == number }) else { return }
+        if wereBlocked.contains(number) {
+            var set = Self.set(of: [number])
+            pthread_sigmask(SIG_BLOCK, &set, nil)
+            wereBlocked.removeAll { $0 == number }
+        }
+        toUnblock.removeAll { $0 == number }
+        var action = previous.remove(at: index).action
+        sigaction(number, &action, nil)
+    }
+
+    private static func set(of numbers: [Int32]) -> sigset_t {
         var set = sigset_t()
         sigemptyset(&set)
-        sigaddset(&set, number)
-        var before = sigset_t()
-        pthread_sigmask(SIG_UNBLOCK, &set, &before)
-        if sigismember(&before, number) == 1 { wereBlocked.append(number) }
+        for number in numbers { sigaddset(&set, number) }
+        return set
     }
 
     /// Writes are answered with EPIPE instead of a signal that ends the process.
@@ -53,9 +81,8 @@ package struct SignalInbox: ~Copyable {
         noria_signals_set_wakeup(-1)
         for var entry in previous.reversed() { sigaction(entry.number, &entry.action, nil) }
         previous = []
-        var set = sigset_t()
-        sigemptyset(&set)
-        for number in wereBlocked { sigaddset(&set, number) }
+        toUnblock = []
+        var set = Self.set(of: wereBlocked)
         pthread_sigmask(SIG_BLOCK, &set, nil)
         wereBlocked = []
     }

@@ -67,6 +67,24 @@ package enum Thread {
         return String(cString: value)
     }
 
+    /// The variables whose names begin with `prefix`.
+    package static func environment(prefixed prefix: String) -> [String: String] {
+        var found: [String: String] = [:]
+        var entry = environ
+        while let text = entry.pointee {
+            let parts = String(cString: text).split(
+                separator: "=",
+                maxSplits: 1,
+                omittingEmptySubsequences: false
+            )
+            if parts.count == 2, parts[0].hasPrefix(prefix) {
+                found[String(parts[0])] = String(parts[1])
+            }
+            entry += 1
+        }
+        return found
+    }
+
     /// Writes to standard error or another descriptor without a lock that others may hold.
     package static func write(_ text: String, to fd: Int32) {
         var bytes = ArraySlice(text.utf8.map { $0 })

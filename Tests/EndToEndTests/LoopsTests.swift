@@ -42,6 +42,33 @@ struct LoopsTests {
         #expect(lines == [Substring(first), Substring(other), Substring(other), "ended: 0"])
     }
 
+    @Test("a loop that computes loses the tasks that wait to another", arguments: Backends.all)
+    func shares(backend: String) throws {
+        let process = try ChildProcess(
+            "NoriaProbe",
+            ["group"],
+            environment: ["NORIA_BACKEND": backend]
+        )
+        #expect(try process.waitForExit() == .code(0))
+        let lines = try process.output.all().split(separator: "\n")
+        #expect(lines.count == 2)
+        for line in lines { #expect(line.hasPrefix("loop 0, loop 1 in "), "\(line)") }
+    }
+
+    @Test(
+        "what is done on all loops is done on each, and its task comes home",
+        arguments: Backends.all
+    )
+    func hops(backend: String) throws {
+        let process = try ChildProcess(
+            "NoriaProbe",
+            ["hops"],
+            environment: ["NORIA_BACKEND": backend]
+        )
+        #expect(try process.waitForExit() == .code(0))
+        #expect(try process.output.all() == "home each time\nended: 0\n")
+    }
+
     @Test("a second instance is refused the port of two loops", arguments: Backends.all)
     func exclusive(backend: String) throws {
         let server = try EchoServer(backend, environment: ["NORIA_LOOPS": "2"])
@@ -51,7 +78,7 @@ struct LoopsTests {
             environment: ["NORIA_BACKEND": backend]
         )
         #expect(try second.waitForExit() == .code(1))
-        #expect(second.errors.text.contains("EADDRINUSE"))
+        #expect(try second.errors.all().contains("EADDRINUSE"))
         _ = try server.end()
     }
 }

@@ -18,8 +18,22 @@ struct RestoredTests {
         let text = try process.output.all()
         let expected = [
             "nothing", "sleeps and tasks", "a body that throws", "a listener that is never served",
-            "a listener that is served and shut down", "a shutdown by a signal", "no backend",
+            "a listener that is served and shut down", "a shutdown by a signal",
+            "signals, spawned tasks and sleeps", "no backend",
         ]
         #expect(text.split(separator: "\n") == expected.map { "\($0): true" }, "\(text)")
+    }
+
+    @Test("20 runs in one process leave it as the first did", arguments: Backends.all)
+    func manyRuns(backend: String) throws {
+        let process = try ChildProcess(
+            "NoriaProbe",
+            ["many runs"],
+            environment: ["NORIA_BACKEND": backend]
+        )
+        #expect(try process.waitForExit() == .code(0))
+        let text = try process.output.all()
+        let expected = (1...20).map { "run \($0): true" } + ["memory bounded: true"]
+        #expect(text.split(separator: "\n").map(String.init) == expected, "\(text)")
     }
 }

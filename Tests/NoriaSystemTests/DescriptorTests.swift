@@ -178,6 +178,7 @@ struct DescriptorTests {
         _ = SignalInbox.take()
         var inbox = SignalInbox(wakeup: wakeup)
         try inbox.catchSignal(SIGUSR2)
+        inbox.unblock()
         #expect(disposition() != before)
         kill(getpid(), SIGUSR2)
         var entry = pollfd(fd: wakeup, events: Int16(POLLIN), revents: 0)
@@ -190,6 +191,37 @@ struct DescriptorTests {
         inbox.restore()
         #expect(disposition() == before)
         #expect(throws: Errno.invalidArgument) { try inbox.catchSignal(SIGKILL) }
+    }
+
+    @Test("One signal is given back alone, with the mask that it had")
+    func givenBack() throws {
+        func isBlocked(_ number: Int32) -> Bool {
+            var set = sigset_t()
+            pthread_sigmask(SIG_BLOCK, nil, &set)
+            return sigismember(&set, number) == 1
+        }
+        func isCaught(_ number: Int32) -> Bool {
+            var action = sigaction()
+            sigaction(number, nil, &action)
+            return unsafeBitCast(action.__sigaction_handler.sa_handler, to: UInt.self) > 1
+        }
+        var set = sigset_t()
+        var before = sigset_t()
+        sigemptyset(&set)
+        sigaddset(&set, SIGURG)
+        pthread_sigmask(SIG_BLOCK, &set, &before)
+        defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
+        var inbox = SignalInbox(wakeup: -1)
+        try inbox.catchSignal(SIGURG)
+        try inbox.catchSignal(SIGWINCH)
+        #expect(isCaught(SIGURG) && isBlocked(SIGURG))
+        inbox.unblock()
+        #expect(!isBlocked(SIGURG))
+        inbox.giveBack(SIGURG)
+        inbox.giveBack(SIGURG)
+        #expect(!isCaught(SIGURG) && isBlocked(SIGURG) && isCaught(SIGWINCH))
+        inbox.restore()
+        #expect(!isCaught(SIGWINCH) && isBlocked(SIGURG))
     }
 
     @Test("An ignored signal is ignored until it is restored")

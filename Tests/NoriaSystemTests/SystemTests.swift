@@ -95,4 +95,12 @@ struct SystemTests {
         #expect(Thread.environment("NORIA_NO_SUCH_VARIABLE") == nil)
         #expect(Thread.environment("PATH") != nil)
     }
+
+    @Test("Variables are found by the begin of their names")
+    func environmentByPrefix() {
+        let found = Thread.environment(prefixed: "PAT")
+        #expect(found["PATH"] == Thread.environment("PATH"))
+        #expect(found.keys.allSatisfy { $0.hasPrefix("PAT") })
+        #expect(Thread.environment(prefixed: "NORIA_NO_SUCH_").isEmpty)
+    }
 }

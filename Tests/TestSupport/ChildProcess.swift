@@ -57,14 +57,13 @@ package final class ChildProcess: Sendable {
         }
     }
 
-    /// The variables of this process but those of Noria's, which would change what the child does;
-    /// the one by which `.ci/run` finds what was left running is kept.
+    /// The variables of this process but those of Noria's, which would change what the child does.
     private static var inherited: [String: String] {
         var result: [String: String] = [:]
         var entry = environ
         while let text = entry.pointee {
             let parts = String(cString: text).split(separator: "=", maxSplits: 1)
-            if parts.count == 2, !parts[0].hasPrefix("NORIA_") || parts[0] == "NORIA_CHECK_RUN" {
+            if parts.count == 2, !parts[0].hasPrefix("NORIA_") {
                 result[String(parts[0])] = String(parts[1])
             }
             entry += 1

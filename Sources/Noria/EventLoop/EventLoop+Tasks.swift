@@ -11,8 +11,15 @@ extension EventLoop {
     /// after a `withTaskExecutorPreference` has ended, and leaves it in the middle of whatever it
     /// does next. A task of an actor goes back to the actor after each wait, and that may run
     /// anywhere by then. Asking costs 40 instructions for a task without a preference.
+    ///
+    /// When it is so, no other loop takes what the present job enqueues: the task itself may be
+    /// enqueued again before it waits, when a preference has just ended.
     var isHome: Bool {
-        isCurrent && noria_task_stays_on(Unmanaged.passUnretained(tasks).toOpaque())
+        guard isCurrent, noria_task_stays_on(Unmanaged.passUnretained(tasks).toOpaque()) else {
+            return false
+        }
+        keepJobs()
+        return true
     }
 
     /// Runs an operation on this loop for a task that runs elsewhere, which then goes on where it
@@ -37,10 +44,7 @@ extension EventLoop {
     ) async -> Value {
         let home = EventLoop.current
         let value = await withTaskExecutorPreference(tasks) { @concurrent in
-            // The compiler (6.3.1) drops the hop of a closure that does nothing but await another,
-            // and an operation without a wait of its own would run where the caller stands. A call
-            // of which it knows nothing keeps the hop that stands before it.
-            _ = noria_current_task()
+            assertArrived()
             return await operation()
         }
         // The end of a preference moves nobody; a task of an actor is back on it already.
@@ -51,13 +55,18 @@ extension EventLoop {
     /// Takes a task to its own executor, or to the loop that it came from when it has none.
     private static func leave(for home: EventLoop?) async {
         if let home, noria_preferred_executor() == nil {
-            await withTaskExecutorPreference(home.tasks) { @concurrent in }
+            await withTaskExecutorPreference(home.tasks) { @concurrent in home.assertArrived() }
         } else {
             await hop()
         }
     }
 
-    @concurrent private static func hop() async {}
+    @concurrent private static func hop() async { _ = noria_current_task() }
+
+    /// The compiler leaves a hop out when nothing synchronous follows that could need it, as before
+    /// a call of a function that runs where its caller does. So something opaque follows each.
+    @inline(never)
+    private func assertArrived() { precondition(isCurrent, "a task was to come to \(self)") }
 
     // MARK: Waiting
 

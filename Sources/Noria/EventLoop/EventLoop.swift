@@ -16,6 +16,11 @@ public final class EventLoop: Sendable, CustomStringConvertible {
     // Any thread.
     private let inbox = JobInbox()
     private let wakeup: Wakeup
+    let shared = SharedJobs()
+    /// The jobs begun, as the monitor sees them; only counted while there are several loops.
+    private let publishedJobCount = Atomic<UInt64>(0)
+    private let overBudget = Atomic<Bool>(false)
+    let counts = LoopCounts()
     let serial: LoopSerialExecutor
     let tasks: LoopTaskExecutor
 
@@ -88,9 +93,70 @@ public final class EventLoop: Sendable, CustomStringConvertible {
         guard let pointer = CurrentLoop.pointer else { return false }
         // SAFETY: as in `current`.
         Unmanaged<EventLoop>.fromOpaque(pointer)._withUnsafeGuaranteedRef {
-            $0.state.append(QueuedJob(job), as: .generic)
+            $0.enqueueHere(QueuedJob(job))
         }
         return true
+    }
+
+    /// Loop thread only.
+    private func enqueueHere(_ job: QueuedJob) {
+        // What an operation of ours resumes goes on here: it may have the engine's memory in hand.
+        guard state.isSharing, !state.keepsJobs, state.roleHint == nil else {
+            return state.append(job, as: .generic)
+        }
+        job.role = .generic
+        job.sequence = state.nextSequence()
+        shared.append(job)
+    }
+
+    /// Keeps what the present job enqueues from other loops: an operation has begun.
+    ///
+    /// Loop thread only.
+    func keepJobs() { state.keepsJobs = true }
+
+    /// Takes a job of a task that belongs to no loop.
+    ///
+    /// Other threads than the loops'.
+    func enqueueFromOutside(_ job: UnownedJob) {
+        guard ExecutorInstallation.hasSeveralLoops else { return enqueue(job, as: .generic) }
+        let job = QueuedJob(job)
+        job.role = .generic
+        shared.inbox.push(job)
+        if !wakeup.rouse() { forwardStrandedJobs() }
+    }
+
+    // MARK: Sharing
+
+    /// Any thread.
+    var isSleeping: Bool { wakeup.isSleeping }
+    /// A number that stands still while the loop is in one job.
+    ///
+    /// Any thread.
+    var progress: UInt64 { publishedJobCount.load(ordering: .relaxed) }
+    /// Whether more jobs than a turn's budget have stood for a whole turn.
+    ///
+    /// Any thread.
+    var isOverloaded: Bool { overBudget.load(ordering: .relaxed) }
+
+    /// The monitor of the present run, when there are several loops.
+    ///
+    /// Before the loops turn, and after.
+    var monitor: LoopMonitor? {
+        get { state.monitor }
+        set {
+            state.monitor = newValue
+            state.isSharing = newValue != nil
+        }
+    }
+
+    /// Takes half of what another loop keeps waiting.
+    ///
+    /// Loop thread only.
+    func take(from other: EventLoop) {
+        other.shared.takeHalf { job in
+            job.sequence = state.nextSequence()
+            shared.append(job)
+        }
     }
 
     /// Has the loop run `body`, after what was queued before.
@@ -117,13 +183,15 @@ public final class EventLoop: Sendable, CustomStringConvertible {
     /// a job that was pushed while the loop ended is seen by one of the two.
     private func forwardStrandedJobs() {
         guard !isCurrent else { return }
-        _ = inbox.takeAll { job in
+        let forward = { (job: QueuedJob) in
             if job.role == .generic {
                 ExecutorInstallation.forward(job.job)
             } else {
-                inbox.push(job)
+                self.inbox.push(job)
             }
         }
+        _ = inbox.takeAll(forward)
+        _ = shared.inbox.takeAll(forward)
     }
 
     // MARK: Turning
@@ -138,6 +206,11 @@ public final class EventLoop: Sendable, CustomStringConvertible {
     ///
     /// Loop thread only.
     func flushAtTurnEnd(_ channel: StreamChannel) { state.flushAtTurnEnd(channel) }
+
+    /// Counts a stream that was opened (1) or closed (-1).
+    ///
+    /// Loop thread only.
+    func countConnection(_ change: Int) { state.connectionCount &+= change }
 
     /// What the loop does when its eventfd was written: the signals' way in.
     ///
@@ -163,6 +236,9 @@ public final class EventLoop: Sendable, CustomStringConvertible {
         try engine.backend.watchWakeup(wakeup.descriptor)
         state.engine = engine
         state.isEnding = false
+        state.resetCounts()
+        counts.publish(state, shared)
+        wakeup.resetWriteCount()
         CurrentLoop.pointer = address
         wakeup.didWake()
         return takeInbox()
@@ -171,7 +247,9 @@ public final class EventLoop: Sendable, CustomStringConvertible {
     /// Ends the run: what the kernel holds is taken back, what is queued stays for the next.
     func end() {
         engine.close()
+        counts.publish(state, shared)
         state.queue.drain { inbox.push($0) }
+        while let job = shared.popFirst(before: nil) { inbox.push(job) }
         CurrentLoop.pointer = nil
         wakeup.stop()
         forwardStrandedJobs()
@@ -191,6 +269,7 @@ public final class EventLoop: Sendable, CustomStringConvertible {
         fireTimers(now: state.now)
         runJobs(budget)
         state.flush()
+        counts.publish(state, shared)
         let wait = willSleep()
         if engine.look(nanoseconds: wait, limit: budget.completionsPerTurn) { state.wasRoused() }
         wakeup.didWake()
@@ -201,7 +280,13 @@ public final class EventLoop: Sendable, CustomStringConvertible {
 
     @discardableResult
     private func takeInbox() -> Int {
-        let count = inbox.takeAll { state.queue.append($0) }
+        var count = inbox.takeAll { state.append($0, as: $0.role) }
+        if state.isSharing {
+            count += shared.inbox.takeAll { job in
+                job.sequence = state.nextSequence()
+                shared.append(job)
+            }
+        }
         state.remoteJobCount &+= UInt64(count)
         return count
     }
@@ -211,6 +296,10 @@ public final class EventLoop: Sendable, CustomStringConvertible {
         guard state.queue.isEmpty, !state.isEnding else { return 0 }
         wakeup.willSleep()
         guard inbox.isEmpty else { return 0 }
+        if state.isSharing {
+            guard !shared.hasWork else { return 0 }
+            state.monitor?.look()
+        }
         guard let deadline = state.timers.nextDeadline() else { return -1 }
         state.now = MonotonicClock.now
         return deadline <= state.now ? 0 : Int64(clamping: deadline - state.now)
@@ -225,7 +314,7 @@ public final class EventLoop: Sendable, CustomStringConvertible {
         let state = state
         let end = state.now &+ budget.nanosecondsPerTurn
         var left = budget.jobsPerTurn
-        while let job = state.queue.popFirst() {
+        while let job = nextJob() {
             run(job)
             left &-= 1
             guard left > 0 else { break }
@@ -234,6 +323,19 @@ public final class EventLoop: Sendable, CustomStringConvertible {
                 guard state.now < end else { break }
             }
         }
+        guard state.isSharing else { return }
+        overBudget.store(!state.queue.isEmpty || !shared.isEmpty, ordering: .relaxed)
+    }
+
+    /// The job that was queued first, in either queue.
+    private func nextJob() -> QueuedJob? {
+        guard state.isSharing else { return state.queue.popFirst() }
+        let first = shared.isEmpty ? nil : shared.popFirst(before: state.queue.first?.sequence)
+        let job = first ?? state.queue.popFirst()
+        publishedJobCount.store(state.jobCount, ordering: .relaxed)
+        // The one that is run now may take long.
+        if !shared.isEmpty { state.monitor?.look() }
+        return job
     }
 
     private func run(_ job: QueuedJob) {
@@ -241,9 +343,10 @@ public final class EventLoop: Sendable, CustomStringConvertible {
         state.role = role
         state.jobCount &+= 1
         state.operationCount = 0
+        state.keepsJobs = false
         switch role {
         case .serial: job.job.runSynchronously(on: serial.asUnownedSerialExecutor())
-        case .generic: job.job.runSynchronously(on: .generic)
+        case .generic, .pinned: job.job.runSynchronously(on: .generic)
         case .posted: job.runPosted()
         }
         state.role = .generic

@@ -50,6 +50,8 @@ enum ExecutorInstallation {
         }
     }
 
+    static var hasSeveralLoops: Bool { runningCount.load(ordering: .relaxed) > 1 }
+
     static func setRunning(_ loops: EventLoopGroup?) {
         running.withLock { $0 = loops }
         runningCount.store(loops?.count ?? 0, ordering: .releasing)
@@ -147,7 +149,7 @@ extension LoopTaskExecutor: SchedulingExecutor {
         tolerance: C.Duration?,
         clock: C
     ) {
-        loop.enqueue(UnownedJob(job), as: .generic, after: clock.delay(until: instant))
+        loop.enqueue(UnownedJob(job), as: .pinned, after: clock.delay(until: instant))
     }
 }
 

@@ -7,6 +7,8 @@ enum JobRole: UInt {
     case generic = 1
     /// Not a job of Swift's but a `PostedWork`.
     case posted = 2
+    /// Run as anything else, of a task that prefers this loop: it is never given to another.
+    case pinned = 3
 }
 
 /// A piece of work that another thread, or a cancellation handler, sends to a loop.
@@ -54,8 +56,14 @@ struct QueuedJob {
     }
 
     var role: JobRole {
-        get { JobRole(rawValue: words[1]) ?? .generic }
+        get { JobRole(rawValue: words[1] & 3) ?? .generic }
         nonmutating set { words[1] = newValue.rawValue }
+    }
+
+    /// The order in which a loop's two queues are run: behind the role, in the same word.
+    var sequence: UInt {
+        get { words[1] >> 2 }
+        nonmutating set { words[1] = newValue << 2 | words[1] & 3 }
     }
 }
 
@@ -65,8 +73,10 @@ struct QueuedJob {
 struct JobQueue: ~Copyable {
     private var head: UnsafeMutableRawPointer?
     private var tail: UnsafeMutableRawPointer?
+    private(set) var count = 0
 
     var isEmpty: Bool { head == nil }
+    var first: QueuedJob? { head.map { QueuedJob(address: $0) } }
 
     mutating func append(_ job: QueuedJob) {
         job.next = nil
@@ -76,6 +86,7 @@ struct JobQueue: ~Copyable {
             head = job.address
         }
         tail = job.address
+        count &+= 1
     }
 
     mutating func popFirst() -> QueuedJob? {
@@ -83,6 +94,7 @@ struct JobQueue: ~Copyable {
         let job = QueuedJob(address: first)
         head = job.next
         if head == nil { tail = nil }
+        count &-= 1
         return job
     }
 }

@@ -41,8 +41,8 @@ final class LoopTaskExecutor: TaskExecutor, @unchecked Sendable {
 
     func adopt(_ loop: EventLoop) { adopted = loop }
 
-    func enqueue(_ job: UnownedJob) { loop.enqueue(job, as: .generic) }
-    func enqueue(_ job: consuming ExecutorJob) { loop.enqueue(UnownedJob(job), as: .generic) }
+    func enqueue(_ job: UnownedJob) { loop.enqueue(job, as: .pinned) }
+    func enqueue(_ job: consuming ExecutorJob) { loop.enqueue(UnownedJob(job), as: .pinned) }
 }
 
 /// The executor of everything else: who enqueues from a loop stays on it.
@@ -52,7 +52,7 @@ final class GlobalExecutor: TaskExecutor {
     func enqueue(_ job: UnownedJob) {
         if EventLoop.enqueueOnCurrent(job) { return }
         if let loop = ExecutorInstallation.runningLoop {
-            loop.enqueue(job, as: .generic)
+            loop.enqueueFromOutside(job)
         } else {
             ExecutorInstallation.forward(job)
         }

@@ -17,6 +17,8 @@ final class LoopState: @unchecked Sendable {
     @exclusivity(unchecked) var turnCount: UInt64 = 0
     @exclusivity(unchecked) var jobCount: UInt64 = 0
     @exclusivity(unchecked) var remoteJobCount: UInt64 = 0
+    /// The streams that are open.
+    @exclusivity(unchecked) var connectionCount = 0
     /// The operations that the present job has done without a wait: see `countOperation`.
     @exclusivity(unchecked) var operationCount = 0
     /// Streams whose writes of this turn go out together at its end.
@@ -24,7 +26,7 @@ final class LoopState: @unchecked Sendable {
     let timers = LoopTimers()
     var onRouse: (() -> Void)?
 
-    private var present: Engine?
+    @exclusivity(unchecked) private var present: Engine?
 
     /// The engine of the present run; there is one whenever code runs on the loop.
     var engine: Engine {
@@ -35,9 +37,24 @@ final class LoopState: @unchecked Sendable {
         set { present = newValue }
     }
 
+    func resetCounts() { (turnCount, jobCount, remoteJobCount) = (0, 0, 0) }
+
+    /// Whether other loops may take what belongs to none: see `SharedJobs`.
+    @exclusivity(unchecked) var isSharing = false
+    @exclusivity(unchecked) var monitor: LoopMonitor?
+    /// The present job is in an operation of ours: see `EventLoop.isHome`.
+    @exclusivity(unchecked) var keepsJobs = false
+    @exclusivity(unchecked) private var sequence: UInt = 0
+
     func append(_ job: QueuedJob, as role: JobRole) {
         job.role = roleHint ?? role
+        if isSharing { job.sequence = nextSequence() }
         queue.append(job)
+    }
+
+    func nextSequence() -> UInt {
+        sequence &+= 1
+        return sequence
     }
 
     func flushAtTurnEnd(_ channel: StreamChannel) { unflushed.append(channel) }

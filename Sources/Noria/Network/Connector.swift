@@ -163,8 +163,9 @@ final class Connector: OperationOwner, TimerOwner, @unchecked Sendable {
         guard let runtime = Runtime.current else {
             throw NetworkError(.noRuntime, "connect to", address: address)
         }
-        guard let loop = EventLoop.current else {
-            return try await runtime.eventLoops.next().bring {
+        let loop = EventLoop.current ?? runtime.eventLoops.next()
+        guard loop.isHome else {
+            return try await loop.bring {
                 try await connect(to: address, timeout: timeout, options: options, limits: limits)
             }
         }

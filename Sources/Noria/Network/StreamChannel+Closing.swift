@@ -146,6 +146,7 @@ extension StreamChannel {
         engine.backend.deregister(fd)
         Descriptor.close(fd)
         phase = .closed
+        loop.countConnection(-1)
         filling.removeAll()
         sending.removeAll()
         for waiter in closeWaiters { waiter.resume(returning: (), on: loop) }

@@ -99,6 +99,7 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
         peerCredentials = isUnix ? try? PeerCredentials(of: fd) : nil
         try options.apply(to: fd, of: peerAddress)
         if !isRegistered { try engine.backend.register(fd, stopsShort: isUnix) }
+        loop.countConnection(1)
     }
 
     /// The connection in logs: `connection 7 from 127.0.0.1:5123`.

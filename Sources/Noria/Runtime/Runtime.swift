@@ -19,6 +19,9 @@ public final class Runtime: Sendable {
     /// The end of this runtime.
     public let shutdown: Shutdown
 
+    let spawned = SpawnedTasks()
+    let signalWatch: SignalWatch
+
     private static let present = Mutex<(runtime: Runtime?, origin: String)>((nil, ""))
 
     /// The runtime that runs in this process, or nil.
@@ -37,6 +40,11 @@ public final class Runtime: Sendable {
         shutdown = Shutdown(
             loop: ExecutorInstallation.mainLoop,
             policy: configuration.shutdown,
+            logger: configuration.logger
+        )
+        signalWatch = SignalWatch(
+            loop: ExecutorInstallation.mainLoop,
+            shutdownSignals: configuration.shutdown.signals,
             logger: configuration.logger
         )
     }
@@ -100,12 +108,6 @@ public final class Runtime: Sendable {
         }
         guard Thread.isMain else { throw RuntimeError(.notOnMainThread) }
         let configuration = try configuration.withEnvironment()
-        let limit = RuntimeConfiguration.Loops.countLimit
-        guard (1...limit).contains(configuration.loops.count) else {
-            throw RuntimeError(
-                .configuration("\(configuration.loops.count) loops: from 1 to \(limit) can be had")
-            )
-        }
         let (backend, report) = try BackendReport.choose(configuration.backend)
         ExecutorInstallation.install()
         guard ExecutorInstallation.holds else {
@@ -132,33 +134,36 @@ public final class Runtime: Sendable {
     ) throws(RuntimeError) -> RuntimeOutcome<Value> {
         let loop = eventLoops.main
         let budget = TurnBudget(configuration.loops)
-        let threads = try LoopThread.start(eventLoops, backend.kind, budget)
-        let signals = SignalWatch(runtime: self, loop: loop)
+        let threads = try LoopThreads.start(eventLoops, backend.kind, budget)
         let dispatch = DispatchMainQueue(engine: engine)
         let residualCount: Int
         do throws(Errno) {
             residualCount = try loop.begin(engine: engine)
             try dispatch?.begin()
         } catch {
-            for thread in threads { thread.end() }
+            threads.end()
             throw RuntimeError(
                 .backendUnavailable("\(backend.kind) can't watch our own eventfd: \(error)")
             )
         }
-        logStart(residualCount)
         ExecutorInstallation.setRunning(eventLoops)
-        signals.begin()
+        signalWatch.begin(shutdown)
+        logStart(residualCount)
         let root = Root<Value>()
         let task = Task(name: "noria body") { [self] in
             root.result = await Self.run(body, self)
+            await finishSpawned()
             loop.perform { loop.finish() }
         }
-        shutdown.onCancel { task.cancel() }
+        shutdown.onCancel { [spawned] in
+            task.cancel()
+            return spawned.cancel()
+        }
         loop.run(budget)
         shutdown.closeLeftovers()
         ExecutorInstallation.setRunning(nil)
-        for thread in threads { thread.end() }
-        signals.end()
+        threads.end()
+        signalWatch.end()
         dispatch?.end()
         loop.end()
         guard let result = root.result else {
@@ -166,7 +171,7 @@ public final class Runtime: Sendable {
         }
         let report = shutdown.end(exitCode: exitCode(of: result))
         configuration.logger.info("ended: \(report)")
-        if let signal = signals.deadly { SignalInbox.endProcess(by: signal.rawValue) }
+        if let signal = signalWatch.deadly { SignalInbox.endProcess(by: signal.rawValue) }
         return RuntimeOutcome(result: result, report: report)
     }
 
@@ -184,8 +189,8 @@ public final class Runtime: Sendable {
     }
 
     private func logStart(_ residualCount: Int) {
+        logStart()
         let logger = configuration.logger
-        logger.info("backend: \(backend)")
         if let note = ExecutorInstallation.note { logger.warning("executors: \(note)") }
         if residualCount > 0 {
             logger.info("\(residualCount) jobs were left from the run before; they run first")

@@ -5,11 +5,13 @@ public import NoriaEngine
 /// Every knob of a runtime, each with its unit and default.
 ///
 /// Variables of the environment (`NORIA_BACKEND`, …) override the code, so that an operator can
-/// change a service without building it, unless `readsEnvironment` is false.
+/// change a service without building it, unless `readsEnvironment` is false. `noria doctor
+/// --config` lists every knob with its variable, unit, default and range. A value out of its range
+/// keeps a runtime from starting: `RuntimeError.Kind.configuration` names each.
 public struct RuntimeConfiguration: Sendable {
     /// Which kernel interface the loops use.
     ///
-    /// `NORIA_BACKEND`: `automatic`, `io_uring`, `epoll`.
+    /// `NORIA_BACKEND`: `automatic`, `io_uring`, `epoll` or `poll`.
     public var backend = BackendPolicy.automatic
     /// How much one turn of a loop does.
     public var loops = Loops()
@@ -17,15 +19,26 @@ public struct RuntimeConfiguration: Sendable {
     public var network = Network()
     /// How the end goes.
     public var shutdown = ShutdownPolicy()
-    /// Where the runtime logs to.
+    /// Where the runtime logs to; `NORIA_LOG_LEVEL` overrides its level.
     public var logger: Logger
     /// Whether `NORIA_*` variables override the values here, as they do by default.
     public var readsEnvironment = true
 
+    /// The names of the knobs whose values are the environment's.
+    var environmentKnobs: Set<String> = []
+
     init() { logger = Logger(label: "noria") }
 
-    /// For services: quiet and bounded.
+    /// For services: quiet and bounded; every knob has its default.
     public static var production: Self { Self() }
+
+    /// For the desk: logs from `debug` on, and a shutdown has 5 s, not 25.
+    public static var development: Self {
+        production.with {
+            $0.logger.logLevel = .debug
+            $0.shutdown.deadline = .seconds(5)
+        }
+    }
 
     /// A copy with changes: `.production.with { $0.backend = .require(.epoll) }`.
     public func with(_ change: (inout Self) -> Void) -> Self {
@@ -59,7 +72,7 @@ public struct RuntimeConfiguration: Sendable {
 }
 
 /// Which backend a runtime takes, and what it does when it can't have it.
-public struct BackendPolicy: Sendable, Hashable {
+public struct BackendPolicy: Sendable, Hashable, CustomStringConvertible {
     let candidates: [BackendKind]
     /// Nothing else will do: without it the runtime does not start.
     let isRequired: Bool
@@ -93,6 +106,13 @@ public struct BackendPolicy: Sendable, Hashable {
         } else {
             return nil
         }
+    }
+
+    /// `automatic`, `epoll` for a requirement, or the candidates in their order.
+    public var description: String {
+        if self == .automatic { return "automatic" }
+        if candidates.isEmpty { return "none" }
+        return candidates.map(\.description).joined(separator: ", then ")
     }
 
     private init(candidates: [BackendKind], isRequired: Bool) {

@@ -46,7 +46,8 @@ public final class Shutdown: Sendable {
         var lastWaiter: UInt64 = 0
         var drained: [String] = []
         var cancelled: [String] = []
-        var cancelBody: (@Sendable () -> Void)?
+        var onRequest: (@Sendable () -> Void)?
+        var cancelTasks: (@Sendable () -> [String])?
         /// What the deadline's thread waits for; it closes it.
         var endedEvent: Int32?
     }
@@ -71,15 +72,17 @@ public final class Shutdown: Sendable {
     ///
     /// Any thread.
     public func request(reason: String) {
-        let waiters: [UnsafeContinuation<Bool, Never>]? = state.withLock { state in
+        let told: ([UnsafeContinuation<Bool, Never>], (@Sendable () -> Void)?)?
+        told = state.withLock { state in
             guard state.phase == .running else { return nil }
             state.phase = .draining
             state.reason = reason
             defer { state.waiters = [:] }
-            return Array(state.waiters.values)
+            return (Array(state.waiters.values), state.onRequest)
         }
-        guard let waiters else { return }
+        guard let (waiters, action) = told else { return }
         for waiter in waiters { waiter.resume(returning: true) }
+        action?()
         loop.perform { self.begin(reason) }
     }
 
@@ -117,8 +120,14 @@ public final class Shutdown: Sendable {
 
     // MARK: The course of it
 
-    func onCancel(_ action: @escaping @Sendable () -> Void) {
-        state.withLock { $0.cancelBody = action }
+    /// What is done when the end is asked for, on the thread that asks.
+    func onRequest(_ action: @escaping @Sendable () -> Void) {
+        state.withLock { $0.onRequest = action }
+    }
+
+    /// What cancels the tasks, and names those that it met.
+    func onCancel(_ action: @escaping @Sendable () -> [String]) {
+        state.withLock { $0.cancelTasks = action }
     }
 
     private func begin(_ reason: String) {
@@ -160,17 +169,14 @@ public final class Shutdown: Sendable {
         }
     }
 
-    /// Cancels the body and with it every task under it.
+    /// Cancels the body with every task under it, and the spawned tasks.
     ///
     /// Any thread.
     func cancel() {
         guard advance(to: .cancelling) else { return }
-        logger.info("shutdown: cancelling the body")
-        let action = state.withLock { state in
-            state.cancelled.append("body")
-            return state.cancelBody
-        }
-        action?()
+        guard let names = state.withLock({ $0.cancelTasks })?(), !names.isEmpty else { return }
+        state.withLock { $0.cancelled += names }
+        logger.info("shutdown: cancelling \(names.joined(separator: ", "))")
     }
 
     private func advance(to phase: Phase) -> Bool {
@@ -223,7 +229,8 @@ public final class Shutdown: Sendable {
     func end(exitCode: ExitCode) -> ShutdownReport {
         state.withLock { state in
             state.phase = .ended
-            state.cancelBody = nil
+            state.onRequest = nil
+            state.cancelTasks = nil
             state.drainables = []
             if let event = state.endedEvent.take() { Descriptor.signalEvent(event) }
             return ShutdownReport(

@@ -49,6 +49,19 @@ public struct Signal: RawRepresentable, Hashable, Sendable, CustomStringConverti
     public static let windowChange = Signal(rawValue: 28)
     static let brokenPipe = Signal(rawValue: 13)
 
+    /// Those with a name here.
+    static let named: [Signal] = [
+        .hangup, .interrupt, .quit, .user1, .user2, .terminate, .windowChange,
+    ]
+
+    /// Whether a program may take it: not SIGKILL and SIGSTOP, which the kernel keeps, not the two
+    /// that the C library keeps, not those of a fault, which would come again and again, and not
+    /// SIGPIPE, which the runtime has ignored.
+    var canBeCaught: Bool {
+        (1...63).contains(rawValue)
+            && ![4, 5, 6, 7, 8, 9, 11, 13, 19, 31, 32, 33].contains(rawValue)
+    }
+
     /// `SIGTERM`, or `signal 35`.
     public var description: String {
         switch self {

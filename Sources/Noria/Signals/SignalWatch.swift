@@ -2,53 +2,167 @@
 internal import Logging
 internal import NoriaEngine
 internal import NoriaSystem
+internal import Synchronization
 internal import SystemPackage
 
-/// The signals of one run: caught at its begin, given back at its end.
+/// The signals of one run: those that begin its shutdown, and those that somebody asks for.
 ///
-/// Loop thread only.
-final class SignalWatch {
-    private let runtime: Runtime
+/// A signal is caught while it has a use, and its old disposition stands again afterwards; when the
+/// run ends, all do. Catching works for the whole process at once, on the caller's thread; the mask
+/// belongs to a thread, and it is the main loop's that is to take the signals.
+final class SignalWatch: Sendable {
+    fileprivate struct State: ~Copyable {
+        var inbox: SignalInbox?
+        var router = SignalRouter()
+        /// How many want a signal: the shutdown counts as one.
+        var useCounts: [Signal: Int] = [:]
+        var subscriptions: [UInt64: (signals: [Signal], mailbox: SignalMailbox)] = [:]
+        var lastSubscription: UInt64 = 0
+        /// The shutdown has begun: what is caught stays so until the end of the run.
+        var isFinished = false
+        /// The signal that cut the shutdown short.
+        var deadly: Signal?
+        /// Those that were asked for and could not be caught.
+        var failures: [String] = []
+    }
+
     private let loop: EventLoop
-    private var inbox: SignalInbox
-    private var router = SignalRouter()
-    /// The signal that cut the shutdown short: the process ends by it.
-    private(set) var deadly: Signal?
+    private let shutdownSignals: Set<Signal>
+    private let logger: Logger
+    private let state = Mutex(State())
 
-    init(runtime: Runtime, loop: EventLoop) {
-        self.runtime = runtime
+    init(loop: EventLoop, shutdownSignals: Set<Signal>, logger: Logger) {
         self.loop = loop
-        inbox = SignalInbox(wakeup: loop.wakeupDescriptor)
+        self.shutdownSignals = shutdownSignals
+        self.logger = logger
     }
 
-    func begin() {
-        do throws(Errno) {
-            try inbox.ignore(Signal.brokenPipe.rawValue)
-            for signal in runtime.configuration.shutdown.signals {
-                try inbox.catchSignal(signal.rawValue)
-            }
-        } catch {
-            runtime.configuration.logger.error("signals: not caught: \(error)")
+    /// The signal that cut the shutdown short: the process ends by it.
+    var deadly: Signal? { state.withLock { $0.deadly } }
+
+    /// Why a signal that begins the shutdown does not; nil when each does.
+    var failure: String? {
+        state.withLock { state in
+            state.failures.isEmpty ? nil : state.failures.joined(separator: "; ")
         }
-        loop.onRouse { [self] in take() }
     }
 
+    // MARK: The run
+
+    /// Loop thread only.
+    func begin(_ shutdown: Shutdown) {
+        state.withLock { state in
+            state.inbox = SignalInbox(wakeup: loop.wakeupDescriptor)
+            do throws(Errno) {
+                try state.inbox?.ignore(Signal.brokenPipe.rawValue)
+            } catch { state.failures.append("\(Signal.brokenPipe): \(error)") }
+            for signal in shutdownSignals {
+                if let reason = state.use(signal) { state.failures.append("\(signal): \(reason)") }
+            }
+            state.inbox?.unblock()
+        }
+        if let failure { logger.error("signals: not caught: \(failure)") }
+        loop.onRouse { [self] in take(shutdown) }
+        shutdown.onRequest { [weak self] in self?.finish() }
+    }
+
+    /// Loop thread only.
     func end() {
-        inbox.restore()
+        finish()
         loop.onRouse(nil)
+        state.withLock { state in
+            state.inbox?.restore()
+            state.inbox = nil
+            state.subscriptions = [:]
+        }
     }
 
-    private func take() {
+    /// Ends every sequence, and each that is still to come.
+    private func finish() {
+        let mailboxes = state.withLock { state in
+            state.isFinished = true
+            return state.subscriptions.values.map(\.mailbox)
+        }
+        for mailbox in mailboxes { mailbox.finish() }
+    }
+
+    private func take(_ shutdown: Shutdown) {
         for number in SignalInbox.take() {
             let signal = Signal(rawValue: number)
-            switch router.route(signal, now: MonotonicClock.now) {
-            case .begin: runtime.shutdown.request(reason: "\(signal)")
-            case .cancel:
-                deadly = signal
-                runtime.shutdown.cancel()
+            let (mailboxes, action) = state.withLock { state in
+                let mailboxes = state.subscriptions.values.filter { $0.signals.contains(signal) }
+                let isOurs = shutdownSignals.contains(signal)
+                let action =
+                    isOurs ? state.router.route(signal, now: MonotonicClock.now) : .none
+                if case .cancel(let signal) = action { state.deadly = signal }
+                return (mailboxes.map(\.mailbox), action)
+            }
+            for mailbox in mailboxes { mailbox.deliver(signal) }
+            switch action {
+            case .begin: shutdown.request(reason: "\(signal)")
+            case .cancel: shutdown.cancel()
             case .end: SignalInbox.endProcess(by: number)
             case .none: break
             }
         }
+    }
+
+    // MARK: Subscriptions
+
+    /// Any thread.
+    func subscribe(_ signals: [Signal]) -> SignalSubscription {
+        let mailbox = SignalMailbox()
+        var refusals: [String] = []
+        let id = state.withLock { state -> UInt64? in
+            guard state.inbox != nil, !state.isFinished else { return nil }
+            var caught: [Signal] = []
+            for signal in Set(signals) {
+                if let reason = state.use(signal) {
+                    refusals.append("\(signal): \(reason)")
+                } else {
+                    caught.append(signal)
+                }
+            }
+            state.lastSubscription += 1
+            state.subscriptions[state.lastSubscription] = (caught, mailbox)
+            return state.lastSubscription
+        }
+        if !refusals.isEmpty {
+            logger.error("signals: never to come: \(refusals.joined(separator: "; "))")
+        }
+        guard let id else {
+            mailbox.finish()
+            return SignalSubscription(mailbox) {}
+        }
+        loop.perform { [self] in state.withLock { $0.inbox?.unblock() } }
+        return SignalSubscription(mailbox) { [self] in
+            loop.perform { [self] in unsubscribe(id) }
+        }
+    }
+
+    /// Loop thread only.
+    private func unsubscribe(_ id: UInt64) {
+        state.withLock { state in
+            guard let ended = state.subscriptions.removeValue(forKey: id) else { return }
+            guard !state.isFinished else { return }
+            for signal in ended.signals { state.drop(signal) }
+        }
+    }
+}
+
+extension SignalWatch.State {
+    /// Catches a signal for one more use; why not, or nil.
+    fileprivate mutating func use(_ signal: Signal) -> String? {
+        guard signal.canBeCaught else { return "it can't be caught" }
+        if useCounts[signal, default: 0] == 0 {
+            do throws(Errno) { try inbox?.catchSignal(signal.rawValue) } catch { return "\(error)" }
+        }
+        useCounts[signal, default: 0] += 1
+        return nil
+    }
+
+    fileprivate mutating func drop(_ signal: Signal) {
+        useCounts[signal, default: 1] -= 1
+        if useCounts[signal] == 0 { inbox?.giveBack(signal.rawValue) }
     }
 }

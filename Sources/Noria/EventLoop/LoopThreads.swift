@@ -4,8 +4,48 @@ internal import NoriaSystem
 internal import Synchronization
 internal import SystemPackage
 
-/// The thread of a loop beside the main one, for one run.
-final class LoopThread: Sendable {
+/// The threads of the loops beside the main one, for one run, and the monitor over all of them.
+struct LoopThreads {
+    private var threads: [LoopThread] = []
+    private var monitor: LoopMonitor?
+
+    /// Starts a thread for each loop but the first; when one can't be had, none runs.
+    static func start(
+        _ loops: EventLoopGroup,
+        _ kind: BackendKind,
+        _ budget: TurnBudget
+    ) throws(RuntimeError) -> LoopThreads {
+        var started = LoopThreads()
+        guard loops.count > 1 else { return started }
+        do throws(Errno) {
+            let monitor = try LoopMonitor(loops)
+            try monitor.start()
+            started.monitor = monitor
+        } catch {
+            for loop in loops { loop.monitor = nil }
+            throw RuntimeError(
+                .backendUnavailable("no thread to watch over the loops: \(error); use one loop")
+            )
+        }
+        do throws(RuntimeError) {
+            for loop in loops.dropFirst() {
+                started.threads.append(try LoopThread.start(loop, kind, budget))
+            }
+            return started
+        } catch {
+            started.end()
+            throw error
+        }
+    }
+
+    func end() {
+        for thread in threads { thread.end() }
+        monitor?.end()
+    }
+}
+
+/// The thread of one loop.
+private final class LoopThread: Sendable {
     let loop: EventLoop
     /// Readable when the thread has begun to turn, or could not; again when it has ended.
     private let changed: Int32
@@ -18,25 +58,7 @@ final class LoopThread: Sendable {
 
     deinit { Descriptor.close(changed) }
 
-    /// Starts a thread for each loop but the first; when one can't be had, none runs.
     static func start(
-        _ loops: EventLoopGroup,
-        _ kind: BackendKind,
-        _ budget: TurnBudget
-    ) throws(RuntimeError) -> [LoopThread] {
-        var threads: [LoopThread] = []
-        for loop in loops.dropFirst() {
-            do throws(RuntimeError) {
-                threads.append(try start(loop, kind, budget))
-            } catch {
-                for thread in threads { thread.end() }
-                throw error
-            }
-        }
-        return threads
-    }
-
-    private static func start(
         _ loop: EventLoop,
         _ kind: BackendKind,
         _ budget: TurnBudget

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import Synchronization
+
+/// What a loop has done since its run began, as of its last look at the kernel.
+public struct EventLoopSnapshot: Codable, Sendable, Hashable {
+    /// The loop's place in its group.
+    public let index: Int
+    /// Turns done.
+    public let turns: UInt64
+    /// Jobs that code on the loop itself has queued.
+    public let jobsLocal: UInt64
+    /// Jobs and pieces of work that came from other threads, or were left from the run before.
+    public let jobsRemote: UInt64
+    /// Completions delivered.
+    public let completions: UInt64
+    /// Writes to the loop's eventfd that ended a sleep: at most one a sleep.
+    public let wakeups: UInt64
+    /// Jobs that the last turn had no budget for.
+    public let queueDepth: Int
+    /// Timers that are neither due nor cancelled.
+    public let timersPending: Int
+    /// Streams that are open.
+    public let connectionsOpen: Int
+    /// The queue between the kernel and the streams.
+    public let completionQueue: CompletionQueue
+
+    /// How full the queue of completions has been.
+    public struct CompletionQueue: Codable, Sendable, Hashable {
+        /// The most completions that one look found or left there.
+        public let highWater: Int
+        /// How often a receive found no buffer and had to wait for one.
+        public let starvedReceives: UInt64
+    }
+}
+
+extension EventLoop {
+    /// What the loop has done in its present run, or in its last when it does not turn.
+    ///
+    /// It costs the loop nothing: the numbers were written down by its last turn, each for itself,
+    /// so a turn that is just being written down may show in some of them and not in others.
+    ///
+    /// Any thread.
+    public func snapshot() -> EventLoopSnapshot {
+        let jobsRemote = counts.jobsRemote.load(ordering: .relaxed)
+        let jobs = counts.jobs.load(ordering: .relaxed)
+        return EventLoopSnapshot(
+            index: index,
+            turns: counts.turns.load(ordering: .relaxed),
+            jobsLocal: jobs - min(jobs, jobsRemote),
+            jobsRemote: jobsRemote,
+            completions: counts.completions.load(ordering: .relaxed),
+            wakeups: wakeupCount,
+            queueDepth: counts.queueDepth.load(ordering: .relaxed),
+            timersPending: counts.timersPending.load(ordering: .relaxed),
+            connectionsOpen: counts.connectionsOpen.load(ordering: .relaxed),
+            completionQueue: EventLoopSnapshot.CompletionQueue(
+                highWater: counts.completionHighWater.load(ordering: .relaxed),
+                starvedReceives: counts.starvedReceives.load(ordering: .relaxed)
+            )
+        )
+    }
+}
+
+/// A loop's numbers as other threads see them: one writer, plain stores, once a turn.
+struct LoopCounts: ~Copyable, Sendable {
+    fileprivate let turns = Atomic<UInt64>(0)
+    /// Those that ran and those that wait.
+    fileprivate let jobs = Atomic<UInt64>(0)
+    fileprivate let jobsRemote = Atomic<UInt64>(0)
+    fileprivate let completions = Atomic<UInt64>(0)
+    fileprivate let queueDepth = Atomic<Int>(0)
+    fileprivate let timersPending = Atomic<Int>(0)
+    fileprivate let connectionsOpen = Atomic<Int>(0)
+    fileprivate let completionHighWater = Atomic<Int>(0)
+    fileprivate let starvedReceives = Atomic<UInt64>(0)
+
+    /// Loop thread only.
+    @inline(__always)
+    func publish(_ state: LoopState, _ shared: SharedJobs) {
+        let depth = state.queue.count + shared.count
+        let engine = state.engine.counts
+        turns.store(state.turnCount, ordering: .relaxed)
+        jobs.store(state.jobCount &+ UInt64(truncatingIfNeeded: depth), ordering: .relaxed)
+        jobsRemote.store(state.remoteJobCount, ordering: .relaxed)
+        completions.store(engine.completions, ordering: .relaxed)
+        queueDepth.store(depth, ordering: .relaxed)
+        timersPending.store(state.timers.count, ordering: .relaxed)
+        connectionsOpen.store(state.connectionCount, ordering: .relaxed)
+        completionHighWater.store(engine.completionHighWater, ordering: .relaxed)
+        starvedReceives.store(engine.starvedReceives, ordering: .relaxed)
+    }
+}

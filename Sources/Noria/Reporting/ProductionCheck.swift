@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// One thing that should be right before a service goes into production.
+public struct ProductionCheck: Codable, Sendable, Hashable, CustomStringConvertible {
+    /// Whether something is to be done.
+    @nonexhaustive
+    public enum State: String, Codable, Sendable {
+        /// Nothing.
+        case ok
+        /// What `advice` says.
+        case change
+        /// It can't be told from here.
+        case unknown
+    }
+
+    /// What was looked at: `backend`, `optimised build`, `signals and deadline`.
+    public let name: String
+    /// Whether something is to be done.
+    public let state: State
+    /// What was found.
+    public let finding: String
+    /// What to do; nil when that is nothing.
+    public let advice: String?
+
+    /// Whether nothing is to be done.
+    public var isOK: Bool { state == .ok }
+
+    /// `signals and deadline: SIGINT,SIGTERM within 25s`, and behind it what to do.
+    public var description: String {
+        let text = "\(name): \(finding)"
+        guard let advice else { return text }
+        return "\(text) [\(state): \(advice)]"
+    }
+
+    /// Advice makes it something to change.
+    init(_ name: String, _ finding: String, advice: String?) {
+        self.name = name
+        self.finding = finding
+        self.advice = advice
+        state = advice == nil ? .ok : .change
+    }
+}
+
+extension Runtime {
+    /// What was found of this process that matters in production; the start-up log line is its
+    /// text.
+    ///
+    /// Any thread.
+    public func productionCheck() -> [ProductionCheck] {
+        [
+            .backend(backend),
+            .optimisation(isDebugBuild: _isDebugAssertConfiguration()),
+            .shutdown(configuration.shutdown, failure: signalWatch.failure),
+        ]
+    }
+}
+
+extension [ProductionCheck] {
+    /// All of it on one line.
+    var text: String { map(\.description).joined(separator: "; ") }
+}
+
+extension ProductionCheck {
+    /// epoll is as good a choice as io_uring; what refused the one before it is in the finding.
+    static func backend(_ report: BackendReport) -> Self {
+        let advice =
+            report.kind == .poll
+            ? "it grows slower with every descriptor: allow epoll with NORIA_BACKEND=automatic"
+            : nil
+        return Self("backend", "\(report)", advice: advice)
+    }
+
+    /// It tells of this package; one build compiles a program and its packages alike.
+    static func optimisation(isDebugBuild: Bool) -> Self {
+        isDebugBuild
+            ? Self("optimised build", "no", advice: "build with 'swift build -c release'")
+            : Self("optimised build", "yes", advice: nil)
+    }
+
+    /// `failure` is what could not be caught.
+    static func shutdown(_ policy: ShutdownPolicy, failure: String?) -> Self {
+        let signals = KnobForm<Set<Signal>>.signals.text(policy.signals)
+        let name = "signals and deadline"
+        let finding = "\(signals) within \(policy.deadline.text)"
+        if let failure {
+            return Self(name, "\(finding); not caught: \(failure)", advice: "it ends undrained")
+        }
+        if !policy.signals.contains(.terminate) {
+            return Self(
+                name,
+                finding,
+                advice: "SIGTERM, which a service manager sends, ends it undrained: add it to"
+                    + " 'shutdown.signals'"
+            )
+        }
+        if policy.deadline >= .seconds(30) {
+            return Self(
+                name,
+                finding,
+                advice: "Kubernetes kills after 30 s if nothing else is said: raise"
+                    + " terminationGracePeriodSeconds above it, or set NORIA_SHUTDOWN_DEADLINE=25s"
+            )
+        }
+        return Self(name, finding, advice: nil)
+    }
+}

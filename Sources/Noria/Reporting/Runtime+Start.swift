@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import Logging
+
+extension Runtime {
+    /// Says once what runs here, what was changed, and which variables nothing reads.
+    func logStart() {
+        let logger = configuration.logger
+        let checks = productionCheck()
+        logger.log(level: checks.allSatisfy(\.isOK) ? .info : .notice, "started: \(checks.text)")
+        let changed = configuration.knobs().filter { $0.source != .default }
+            .map { "\($0.name)=\($0.value) (\($0.source))" }
+        if !changed.isEmpty { logger.info("configuration: \(changed.joined(separator: ", "))") }
+        let unknown = configuration.unknownVariables.map { "\($0.name) (is \($0.nearest) meant?)" }
+        if !unknown.isEmpty {
+            logger.warning("variables that nothing reads: \(unknown.joined(separator: ", "))")
+        }
+    }
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What a runtime is and does, at one moment.
+public struct RuntimeSnapshot: Codable, Sendable {
+    /// Which backend runs, and why not another.
+    public let backend: BackendReport
+    /// The loops, in their order.
+    public let eventLoops: [EventLoopSnapshot]
+    /// How far the end has come.
+    public let phase: Shutdown.Phase
+}
+
+extension Runtime {
+    /// What the runtime does now; no loop stops for it.
+    ///
+    /// Any thread.
+    public func snapshot() -> RuntimeSnapshot {
+        RuntimeSnapshot(
+            backend: backend,
+            eventLoops: eventLoops.map { $0.snapshot() },
+            phase: shutdown.phase
+        )
+    }
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import Logging
+internal import NoriaSystem
+
+extension Runtime {
+    /// Starts a task that lives as long as the runtime, at most.
+    ///
+    /// It runs where `body` is isolated, else on `loop`, else on the caller's loop. What it throws
+    /// is logged under its name. A shutdown waits for it: when the listeners have drained it has
+    /// the settle time (2 s, at most a tenth of the deadline) to return before it is cancelled, and
+    /// `Runtime.run` returns when it has ended. A `CancellationError` is no error then, nor after
+    /// `cancel()`. Once the runtime has ended nothing is started, and that is logged.
+    ///
+    /// Any thread.
+    @discardableResult
+    public func spawn(
+        name: String,
+        on loop: EventLoop? = nil,
+        _ body: sending @escaping @isolated(any) () async throws -> Void
+    ) -> SpawnedTask {
+        guard let id = spawned.begin(name) else { return refuse(name) }
+        let task = Task(name: name, executorPreference: loop?.taskExecutor) { [self] in
+            do { try await body() } catch { report(error, of: name) }
+            spawned.end(id)
+        }
+        spawned.adopt(task, id)
+        return SpawnedTask(name: name, id: id, task: task)
+    }
+
+    /// Runs `body` at once and then every `period`, one run at a time, until a shutdown begins.
+    ///
+    /// The schedule is fixed by its begin, so it does not drift: a run that takes longer than the
+    /// period skips the ticks that it missed. A run that throws is logged, and the next comes as
+    /// planned. A shutdown ends the waiting at once and treats a run under way as `spawn` does. A
+    /// period under 1 ms is taken for 1 ms.
+    ///
+    /// Any thread.
+    @discardableResult
+    public func spawn(
+        name: String,
+        every period: Duration,
+        _ body: @escaping @Sendable () async throws -> Void
+    ) -> SpawnedTask {
+        let shutdown = shutdown
+        return spawn(name: name) { [self] in
+            let begin = ContinuousClock.now
+            let schedule = Schedule(every: period)
+            while !Task.isCancelled, shutdown.phase == .running {
+                do { try await body() } catch { report(error, of: name) }
+                let next = begin + schedule.tick(after: begin.duration(to: .now))
+                // The wait ends by the tick, or else by the shutdown.
+                do {
+                    try await withDeadline(next, name: name) { try await shutdown.requested() }
+                } catch is TimeoutError { continue }
+            }
+        }
+    }
+
+    private func refuse(_ name: String) -> SpawnedTask {
+        configuration.logger.error("\(name): not started: the runtime has ended")
+        return SpawnedTask(name: name, id: 0, task: nil)
+    }
+
+    private func report(_ error: any Error, of name: String) {
+        if error is CancellationError, Task.isCancelled || shutdown.phase != .running { return }
+        configuration.logger.error("\(name): the spawned task threw: \(error)")
+    }
+
+    /// Waits for the spawned tasks when the body has returned; that begins a shutdown if some are
+    /// still there.
+    func finishSpawned() async {
+        guard spawned.bodyReturned() else { return }
+        shutdown.request(reason: "the body returned")
+        await spawned.waitForAll()
+    }
+}
+
+/// When something that is done again and again is due.
+struct Schedule {
+    private let period: Int64
+
+    init(every period: Duration) { self.period = max(1_000_000, period.nanoseconds) }
+
+    /// The first tick after a moment, both counted from the begin; missed ones are left out.
+    func tick(after moment: Duration) -> Duration {
+        let count = moment.nanoseconds / period
+        let (next, overflow) = period.multipliedReportingOverflow(by: count + 1)
+        return .nanoseconds(overflow ? .max : next)
+    }
+}

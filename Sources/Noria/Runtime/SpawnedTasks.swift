@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import Synchronization
+
+/// The tasks that a runtime has spawned and that have not ended.
+final class SpawnedTasks: Sendable {
+    private struct State {
+        var isBodyRunning = true
+        /// The body and all tasks have ended: nothing begins any more.
+        var isOver = false
+        var isCancelled = false
+        var tasks: [UInt64: (name: String, task: Task<Void, Never>?)] = [:]
+        var waiter: UnsafeContinuation<Void, Never>?
+    }
+
+    private let state = Mutex(State())
+    private static let lastID = Atomic<UInt64>(0)
+
+    /// A number for a new task; nil when all is over.
+    func begin(_ name: String) -> UInt64? {
+        state.withLock { state in
+            guard !state.isOver else { return nil }
+            let id = Self.lastID.wrappingAdd(1, ordering: .relaxed).newValue
+            state.tasks[id] = (name, nil)
+            return id
+        }
+    }
+
+    /// Makes a task known, which may have ended by now.
+    func adopt(_ task: Task<Void, Never>, _ id: UInt64) {
+        let isCancelled = state.withLock { state in
+            state.tasks[id]?.task = task
+            return state.isCancelled
+        }
+        if isCancelled { task.cancel() }
+    }
+
+    func end(_ id: UInt64) {
+        let waiter = state.withLock { state -> UnsafeContinuation<Void, Never>? in
+            state.tasks[id] = nil
+            guard state.tasks.isEmpty, let waiter = state.waiter.take() else { return nil }
+            state.isOver = true
+            return waiter
+        }
+        waiter?.resume()
+    }
+
+    /// Cancels all, those to come included; the names of those that had not ended.
+    func cancel() -> [String] {
+        let (names, tasks) = state.withLock { state in
+            state.isCancelled = true
+            let tasks = state.tasks.sorted { $0.key < $1.key }.map(\.value)
+            let names = (state.isBodyRunning ? ["body"] : []) + tasks.map(\.name)
+            return (names, tasks.compactMap(\.task))
+        }
+        // Outside of the lock: a cancellation handler may spawn.
+        for task in tasks { task.cancel() }
+        return names
+    }
+
+    /// Whether there are tasks to wait for.
+    func bodyReturned() -> Bool {
+        state.withLock { state in
+            state.isBodyRunning = false
+            state.isOver = state.tasks.isEmpty
+            return !state.isOver
+        }
+    }
+
+    func waitForAll() async {
+        await withUnsafeContinuation { continuation in
+            let isOver = state.withLock { state in
+                if state.tasks.isEmpty { state.isOver = true } else { state.waiter = continuation }
+                return state.isOver
+            }
+            if isOver { continuation.resume() }
+        }
+    }
+}
