@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <stdatomic.h>
 
 #ifndef SYS_epoll_pwait2
@@ -74,6 +75,25 @@ int noria_thread_id(void) { return (int)syscall(SYS_gettid); }
 void noria_name_thread(const char *name) { prctl(PR_SET_NAME, name); }
 
 const char *noria_error_name(int error) { return strerrorname_np(error); }
+
+static _Atomic uint64_t fork_descriptor_limit;
+
+// Runs in the child alone, between `fork` and whatever it does: two plain system calls.
+static void restore_descriptor_limit(void) {
+    uint64_t soft = atomic_load_explicit(&fork_descriptor_limit, memory_order_relaxed);
+    struct rlimit limit;
+    if (soft == 0 || getrlimit(RLIMIT_NOFILE, &limit) < 0) return;
+    limit.rlim_cur = soft;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static void register_fork_handler(void) { pthread_atfork(0, 0, restore_descriptor_limit); }
+
+void noria_set_fork_descriptor_limit(uint64_t soft) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, register_fork_handler);
+    atomic_store_explicit(&fork_descriptor_limit, soft, memory_order_relaxed);
+}
 
 void noria_deliver_deferred_signals(void) {
 #if defined(__has_feature)

@@ -15,6 +15,7 @@ enum UnixSockets {
                 try await names(folder)
                 try await refusals(folder)
                 try await queue(folder)
+                try await aborting(folder)
                 try await closing(folder)
             }
             print("ended: \(try outcome.value)")
@@ -109,6 +110,29 @@ enum UnixSockets {
         print("first: \(try await first.inbound.readLine() ?? "nil")")
         await first.close()
         await listener.drain(until: .now + .seconds(5))
+        try await serving.value
+    }
+
+    /// The peer is told at once, while the handler goes on.
+    private static func aborting(_ folder: FilePath) async throws {
+        let path = folder.appending("aborting")
+        let listener = try await UnixListener.bind(path: path)
+        let client = Task {
+            try await withUnixConnection(path: path) { try await $0.inbound.readAll(limit: 10) }
+        }
+        let serving = Task {
+            try await listener.serve { connection in
+                try await connection.outbound.write("first")
+                try await connection.outbound.flush()
+                connection.abort()
+                print("aborted: \(String(decoding: try await client.value, as: UTF8.self))")
+                do { try await connection.outbound.write("more") } catch let error as NetworkError {
+                    print("after it: \(error.kind)")
+                }
+            }
+        }
+        _ = try await client.value
+        listener.stopAccepting()
         try await serving.value
     }
 

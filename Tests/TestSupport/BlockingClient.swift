@@ -110,6 +110,24 @@ package final class BlockingClient: @unchecked Sendable {
         }
     }
 
+    /// Whether bytes, the end or an error come within a time: a look, not a wait for them.
+    package func isReadable(within milliseconds: Int32) -> Bool {
+        var descriptor = pollfd(fd: fd, events: Int16(POLLIN), revents: 0)
+        return poll(&descriptor, 1, milliseconds) > 0
+    }
+
+    /// The kernel drops whatever comes for this socket from now on, without a word: the server's
+    /// peer is gone as behind a cut cable, and acknowledges nothing.
+    package func vanish() throws {
+        // One instruction, BPF_RET with 0: keep no byte of a packet.
+        var program: UInt64 = 0x06
+        let result = withUnsafeMutablePointer(to: &program) { program in
+            var filter = (count: UInt16(1), program: program)
+            return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, 16)
+        }
+        guard result == 0 else { throw Failure(operation: "attach a filter", errno: errno) }
+    }
+
     package func endSending() { shutdown(fd, Int32(SHUT_WR)) }
 
     /// A reset instead of an end.

@@ -83,6 +83,18 @@ void noria_name_thread(const char *name);
 /// The symbolic name of an error, `ECONNREFUSED`, or null.
 const char *noria_error_name(int error);
 
+/// Has the child of each later `fork` begin with this soft limit of descriptors; 0: with its
+/// parent's.
+void noria_set_fork_descriptor_limit(uint64_t soft);
+
+/// Ends a TCP connection with a reset that goes out now, although the descriptor stays open: 0, or
+/// a negative error, as for a socket that is no TCP one.
+static inline long noria_reset_connection(int fd) {
+    // connect(2): AF_UNSPEC dissolves the association.
+    struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+    return noria_result(connect(fd, &nobody, sizeof nobody));
+}
+
 /// Runs the signal handlers that the thread sanitizer holds back until the next call that it
 /// intercepts: a raw wait that ended with EINTR is none. Nothing in other builds.
 void noria_deliver_deferred_signals(void);

@@ -201,6 +201,8 @@ public final class EventLoop: Sendable, CustomStringConvertible {
     /// Loop thread only.
     var engine: Engine { state.engine }
     var timers: LoopTimers { state.timers }
+    /// The clock as it was last read: at the turn's look at the kernel, or since.
+    var now: UInt64 { state.now }
 
     /// Has a stream's writes sent when this turn's jobs have run.
     ///

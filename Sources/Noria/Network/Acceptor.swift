@@ -22,14 +22,16 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
     private let runtime: Runtime
     private let options: SocketOptions
     private let limits: StreamLimits
+    private let admission: Admission
 
     private enum State { case accepting, refusing, emptying, closed }
 
     private var state = State.accepting
     private var waiting: Parked<Int32>?
     private var acceptToken: Token?
-    private var isBackingOff = false
-    private var lastReport: UInt64 = 0
+    /// Who serves, while nobody is to be accepted.
+    private var resting: Parked<Void>?
+    private var restTimer: TimerID?
     private var channels: [UInt64: StreamChannel] = [:]
     private var isServing = false
     private var drainWaiters: [Parked<Void>] = []
@@ -42,8 +44,6 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
     private static let handshakeNanoseconds: UInt64 = 5_000_000
     /// How long accepting rests when no descriptor is left.
     private static let backOffNanoseconds: UInt64 = 100_000_000
-    /// One report of exhausted descriptors in this time.
-    private static let reportNanoseconds: UInt64 = 5_000_000_000
 
     /// Takes a listening socket over; its connections live here, or on `homes`.
     ///
@@ -54,7 +54,8 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
         homes: [EventLoop]? = nil,
         runtime: Runtime,
         options: SocketOptions,
-        limits: StreamLimits
+        limits: StreamLimits,
+        admission: Admission
     ) throws(NetworkError) {
         self.socket = socket
         self.loop = loop
@@ -62,6 +63,7 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
         self.runtime = runtime
         self.options = options
         self.limits = limits
+        self.admission = admission
         do throws(Errno) { try loop.engine.backend.register(socket.fd) } catch {
             socket.close()
             throw NetworkError(errno: error, "listen on", address: socket.address)
@@ -72,7 +74,7 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
 
     // MARK: Accepting
 
-    /// The descriptor of the next connection, or nil when there will be none.
+    /// The descriptor of the next connection, which has its place, or nil when there will be none.
     private func accept() async throws -> Int32? {
         while true {
             if Task.isCancelled {
@@ -80,8 +82,15 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
                 throw CancellationError()
             }
             await loop.standBackWhenSpent()
+            if state == .accepting, admission.isFull {
+                await rest(untilRoom: true)
+                continue
+            }
             let result = await nextDescriptor()
-            guard result < 0 else { return result }
+            guard result < 0 else {
+                await enter()
+                return result
+            }
             let error = Errno(negated: result)
             switch error {
             case .canceled where state == .closed: return nil
@@ -124,9 +133,7 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
 
     private func interrupt() {
         if let acceptToken { loop.engine.cancel(acceptToken) }
-        if isBackingOff, let waiting = waiting.take() {
-            waiting.resume(returning: -Errno.canceled.rawValue, on: loop)
-        }
+        endRest()
     }
 
     func complete(_ completion: Completion, kind: Submission.Kind) {
@@ -140,11 +147,13 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
             let channel = try StreamChannel(descriptor, on: home, limits: limits, options: options)
             channel.onClosed = { [self] channel in
                 loop.perform { self.channels[channel.id] = nil }
+                admission.leave()
             }
             return channel
         } catch {
             // The peer was gone before we looked: ENOTCONN. Nobody is left to be told.
             Descriptor.close(descriptor)
+            admission.leave()
             return nil
         }
     }
@@ -156,30 +165,54 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
         if isAborted { channel.abort() }
     }
 
+    /// Takes a place for a connection that has been accepted.
+    ///
+    /// Another loop may have been faster: then it waits, unless the listener stops, which resets nobody and serves whoever is there.
+    private func enter() async {
+        while !admission.enter(force: state != .accepting || Task.isCancelled) {
+            await rest(untilRoom: true)
+        }
+    }
+
     /// Rests, with one report, and keeps the queue: the peers wait in the kernel.
     private func backOff(_ error: Errno) async {
-        let now = MonotonicClock.now
-        if lastReport == 0 || now &- lastReport >= Self.reportNanoseconds {
-            lastReport = now
+        if let heldBack = admission.reportExhaustion(MonotonicClock.now) {
+            let error = NetworkError(errno: error, "accept on", address: localAddress)
+            let count = heldBack > 0 ? " (and \(heldBack) times since the last report)" : ""
             runtime.configuration.logger.error(
-                "\(NetworkError(errno: error, "accept on", address: localAddress)); waiting connections stay queued, trying again every 100 ms"
+                "\(error)\(count); waiting connections stay queued, trying again when one is closed, and every 100 ms"
             )
         }
-        _ = await loop.park { parked in
-            guard state != .closed, !Task.isCancelled else {
-                return parked.resume(returning: -Errno.canceled.rawValue, on: loop)
+        await rest(untilRoom: false)
+    }
+
+    /// Waits until a connection has been closed or the listener's state changes; when it was not
+    /// for room, some time at most.
+    private func rest(untilRoom: Bool) async {
+        let _: Void = await loop.park { parked in
+            // Looked at again here: a hop may lie before the park.
+            let mayRest = untilRoom ? state == .accepting : state != .closed
+            guard mayRest, !Task.isCancelled, admission.rest(self, untilRoom: untilRoom) else {
+                return parked.resume(returning: (), on: loop)
             }
-            isBackingOff = true
-            waiting = parked
-            _ = loop.timers.add(
-                deadline: now &+ Self.backOffNanoseconds,
+            resting = parked
+            guard !untilRoom else { return }
+            restTimer = loop.timers.add(
+                deadline: MonotonicClock.now &+ Self.backOffNanoseconds,
                 owner: self,
                 context: TimerKind.backOff.rawValue
             )
         } onCancel: {
             self.interrupt()
         }
-        isBackingOff = false
+    }
+
+    /// Lets who rests look again.
+    ///
+    /// Loop thread only.
+    func endRest() {
+        if let timer = restTimer.take() { loop.timers.cancel(timer) }
+        resting.take()?.resume(returning: (), on: loop)
     }
 
     // MARK: Serving
@@ -250,8 +283,8 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
     func timerFired(_ context: UInt) {
         switch TimerKind(rawValue: context) {
         case .backOff:
-            guard isBackingOff, let waiting = waiting.take() else { return }
-            waiting.resume(returning: 0, on: loop)
+            restTimer = nil
+            endRest()
         case .handshake:
             if state == .refusing { beginEmptying() }
         case nil:
@@ -290,6 +323,7 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
     func close() {
         guard state != .closed else { return }
         state = .closed
+        endRest()
         if let acceptToken {
             // The descriptor goes when the kernel has let go of it: `complete` comes first.
             loop.engine.cancel(acceptToken)

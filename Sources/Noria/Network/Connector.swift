@@ -41,6 +41,7 @@ final class Connector: OperationOwner, TimerOwner, @unchecked Sendable {
         limits: StreamLimits
     ) async throws -> StreamChannel {
         try Task.checkCancellation()
+        try limits.check("connect to", address)
         let fd: Int32
         do throws(Errno) { fd = try Socket.stream(for: address.storage) } catch {
             throw NetworkError(errno: error, "connect to", address: address)

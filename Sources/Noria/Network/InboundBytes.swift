@@ -52,8 +52,10 @@ public struct InboundBytes: AsyncSequence, Sendable {
         guard channel.loop.isHome else {
             return try await channel.loop.bring { try await self.read(exactly: count) }
         }
+        var began: UInt64?
         while channel.unread.count < count {
-            guard try await fill() else {
+            channel.noteMessage(&began)
+            guard try await fill(messageSince: began) else {
                 if channel.unread.isEmpty { return nil }
                 throw channel.failure(.endedEarly, "read from")
             }
@@ -85,6 +87,7 @@ public struct InboundBytes: AsyncSequence, Sendable {
         guard channel.loop.isHome else {
             return try await channel.loop.bring { try await self.readLine(limit: limit) }
         }
+        var began: UInt64?
         while true {
             if let end = channel.unread.index(of: 0x0a) {
                 guard end <= limit else { throw channel.failure(.tooLong, "read a line from") }
@@ -93,7 +96,8 @@ public struct InboundBytes: AsyncSequence, Sendable {
             guard channel.unread.count <= limit else {
                 throw channel.failure(.tooLong, "read a line from")
             }
-            guard try await fill() else {
+            channel.noteMessage(&began)
+            guard try await fill(messageSince: began) else {
                 guard !channel.unread.isEmpty else { return nil }
                 return String(decoding: channel.unread.takeAll(), as: UTF8.self)
             }
@@ -115,6 +119,7 @@ public struct InboundBytes: AsyncSequence, Sendable {
         _ parse: (inout ByteCursor) throws -> Frame
     ) async throws -> Frame? {
         guard channel.loop.isHome else { return try await readFrameElsewhere(limit, parse) }
+        var began: UInt64?
         while true {
             if !channel.unread.isEmpty {
                 let attempt = try channel.unread.withBytes { try Self.parse($0, parse) }
@@ -126,7 +131,8 @@ public struct InboundBytes: AsyncSequence, Sendable {
                     throw channel.failure(.tooLong, "read a frame from")
                 }
             }
-            guard let completion = try await channel.receive() else {
+            channel.noteMessage(&began)
+            guard let completion = try await channel.receive(messageSince: began) else {
                 if channel.unread.isEmpty { return nil }
                 throw channel.failure(.endedEarly, "read a frame from")
             }
@@ -152,11 +158,13 @@ public struct InboundBytes: AsyncSequence, Sendable {
     ) async throws -> Frame? {
         let lent = LentBytes()
         var needsMore = false
+        var began: UInt64?
         while true {
-            let isLent = try await channel.loop.bring { [needsMore] in
-                try await self.lendUnread(lent, receiving: needsMore)
+            let loan = try await channel.loop.bring { [needsMore, began] in
+                try await self.lendUnread(lent, receiving: needsMore, messageSince: began)
             }
-            guard isLent else { return nil }
+            guard let loan else { return nil }
+            began = loan.began
             var bytes = lent.take()
             let attempt = Result { try bytes.withBytes { try Self.parse($0, parse) } }
             if case .success((_, let byteCount)?) = attempt { bytes.drop(byteCount) }
@@ -172,20 +180,28 @@ public struct InboundBytes: AsyncSequence, Sendable {
     }
 
     /// Lends what is unread to a reader on another thread, having received more first if it needs
-    /// that; false when the stream ended between frames.
-    private func lendUnread(_ lent: LentBytes, receiving needsMore: Bool) async throws -> Bool {
+    /// that, with when the message began; nil when the stream ended between frames.
+    private func lendUnread(
+        _ lent: LentBytes,
+        receiving needsMore: Bool,
+        messageSince began: UInt64?
+    ) async throws -> Loan? {
+        var began = began
         takeBack(lent)
         if needsMore || channel.unread.isEmpty {
-            guard try await fill() else {
-                if channel.unread.isEmpty { return false }
+            channel.noteMessage(&began)
+            guard try await fill(messageSince: began) else {
+                if channel.unread.isEmpty { return nil }
                 throw channel.failure(.endedEarly, "read a frame from")
             }
         }
         lent.put(channel.unread)
         channel.unread = InboundBuffer()
         channel.isUnreadLent = true
-        return true
+        return Loan(began: began)
     }
+
+    private struct Loan { let began: UInt64? }
 
     private func takeBack(_ lent: LentBytes) {
         guard channel.isUnreadLent else { return }
@@ -209,8 +225,8 @@ public struct InboundBytes: AsyncSequence, Sendable {
     /// Receives once into `unread`; false at the end.
     ///
     /// Loop thread only.
-    private func fill() async throws -> Bool {
-        guard let completion = try await channel.receive() else { return false }
+    private func fill(messageSince began: UInt64? = nil) async throws -> Bool {
+        guard let completion = try await channel.receive(messageSince: began) else { return false }
         channel.unread.append(channel.engine.bytes(of: completion))
         channel.giveBack(completion)
         return true

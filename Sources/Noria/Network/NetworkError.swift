@@ -54,11 +54,14 @@ public struct NetworkError: Error, CustomStringConvertible, Sendable {
     /// The errors behind this one, when several attempts failed.
     public let causes: [NetworkError]
     private let advice: String?
+    /// The number of the connection that it happened on.
+    private let connection: UInt64?
 
     init(
         _ kind: Kind,
         _ operation: String,
         address: SocketAddress? = nil,
+        connection: UInt64? = nil,
         from errno: Errno? = nil,
         causes: [NetworkError] = [],
         advice: String? = nil
@@ -66,6 +69,7 @@ public struct NetworkError: Error, CustomStringConvertible, Sendable {
         self.kind = kind
         self.operation = operation
         self.address = address
+        self.connection = connection
         self.errno = errno
         self.causes = causes
         self.advice = advice
@@ -76,18 +80,27 @@ public struct NetworkError: Error, CustomStringConvertible, Sendable {
         errno: Errno,
         _ operation: String,
         address: SocketAddress? = nil,
+        connection: UInt64? = nil,
         advice: String? = nil
     ) {
-        self.init(Kind(errno), operation, address: address, from: errno, advice: advice)
+        self.init(
+            Kind(errno),
+            operation,
+            address: address,
+            connection: connection,
+            from: errno,
+            advice: advice
+        )
     }
 
     /// One sentence: what failed, on what, why, and what to do.
     public var description: String {
         var text = operation
         if let address { text += " \(address)" }
+        if let connection { text += " (connection \(connection))" }
         text += ": \(reason)"
         if let errno { text += " (\(errno.name))" }
-        if let advice { text += "; \(advice)" }
+        if let advice, hasOwnReason { text += "; \(advice)" }
         for cause in causes { text += "\n  \(cause)" }
         return text
     }
@@ -109,9 +122,12 @@ public struct NetworkError: Error, CustomStringConvertible, Sendable {
         case .timedOut: "timed out"
         case .alreadyReading: "another task reads from this stream; a stream has one reader"
         case .descriptorsExhausted: "no file descriptor is left; raise 'ulimit -n'"
-        case .other: errno.map { "\($0)" } ?? "failed"
+        case .other: errno.map { "\($0)" } ?? advice ?? "failed"
         }
     }
+
+    /// Whether `reason` says anything without the advice.
+    private var hasOwnReason: Bool { kind != .other || errno != nil }
 }
 
 extension NetworkError.Kind {

@@ -51,23 +51,34 @@ public struct OutboundBytes: Sendable {
         guard source.loop === channel.loop else {
             return try await write(contentsOfDistant: inbound)
         }
-        guard channel.loop.isHome else {
-            return try await channel.loop.bring { try await self.write(contentsOf: inbound) }
-        }
-        var count = 0
-        if !source.unread.isEmpty {
-            let rest = source.unread.takeAll()
-            try await write(rest)
-            count += rest.count
-        }
+        guard channel.loop.isHome else { return try await writeElsewhere(contentsOf: inbound) }
+        var count = source.unread.isEmpty ? 0 : try await writeUnread(of: source)
         let before = source.forwardedByteCount
         while let completion = try await source.receive(forwardingTo: channel) {
             count &+= Int(completion.result)
-            try channel.forward(completion)
+            try forward(completion)
             try await waitForMark()
         }
         return count + source.forwardedByteCount - before
     }
+
+    // What is rare stands apart: this frame lives as long as an idle connection, and without it
+    // fits in a task's first kilobytes.
+
+    @inline(never)
+    private func writeElsewhere(contentsOf inbound: InboundBytes) async throws -> Int {
+        try await channel.loop.bring { try await self.write(contentsOf: inbound) }
+    }
+
+    @inline(never)
+    private func writeUnread(of source: StreamChannel) async throws -> Int {
+        let rest = source.unread.takeAll()
+        try await write(rest)
+        return rest.count
+    }
+
+    @inline(never)
+    private func forward(_ completion: Completion) throws { try channel.forward(completion) }
 
     /// The same from a connection on another loop: chunk by chunk.
     private func write(contentsOfDistant inbound: InboundBytes) async throws -> Int {
@@ -174,6 +185,7 @@ public struct OutboundBytes: Sendable {
         }
     }
 
+    @inline(never)
     private func waitForMark() async throws {
         guard channel.unsentByteCount > channel.limits.highMarkByteCount else { return }
         guard channel.loop.isHome else {

@@ -52,6 +52,7 @@ extension StreamChannel {
         }
         // Before the first wait: another task that closes meanwhile must wait, not do it again.
         phase = .closing
+        endTimeouts()
         let linger = LingerTimer(self)
         defer { linger.end() }
         await waitUntilSent()
@@ -74,18 +75,24 @@ extension StreamChannel {
     /// A reset, now: whatever waits to be sent is dropped.
     ///
     /// Any thread.
-    func abort() { loop.perform { self.abortHere() } }
+    func abort() { loop.perform { self.abort(with: nil) } }
 
-    private func abortHere() {
+    /// The same; `reason` is what reading and writing throw from now on, else that it is closed.
+    ///
+    /// Loop thread only.
+    func abort(with reason: NetworkError?) {
         guard phase != .closed else { return }
-        // With a linger time of zero the close sends a reset. DESIGN §6.
+        endTimeouts()
+        switch inboundEnd {
+        case .end, .failed: break
+        case nil, .timedOut: inboundEnd = .failed(reason ?? failure(.closed, "read from"))
+        }
+        if outboundError == nil { outboundError = reason ?? failure(.closed, "write to") }
+        // The handler may go on for long: the peer is told now, by a reset. Where that can't be
+        // had, a linger time of zero has the close send it. DESIGN §6.
         try? Socket.set(.linger, to: 0, on: fd)
-        if inboundEnd == nil {
-            inboundEnd = .failed(NetworkError(.closed, "read from", address: peerAddress))
-        }
-        if outboundError == nil {
-            outboundError = NetworkError(.closed, "write to", address: peerAddress)
-        }
+        // A Unix socket has no reset: its peer reads an end.
+        if peerAddress.isUnix { try? Socket.shutDown(fd) } else { try? Socket.reset(fd) }
         filling.removeAll()
         interruptReader(.closed)
         if let sendToken { engine.cancel(sendToken) }
@@ -117,6 +124,8 @@ extension StreamChannel {
     }
 
     private func readUntilPeerEnds(_ linger: LingerTimer) async {
+        // After a time-out the peer may still send: a reset now could eat our last word.
+        if case .timedOut = inboundEnd { inboundEnd = nil }
         while inboundEnd == nil, !linger.isOver {
             let completion: Completion
             switch engine.submit(.receive(fd), owner: self) {

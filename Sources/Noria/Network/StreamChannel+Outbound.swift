@@ -23,6 +23,7 @@ extension StreamChannel {
         owesAnswer = false
         if isDraining { endIdleRead() }
         filling.append(bytes)
+        noteHeldBack()
         scheduleFlush()
     }
 
@@ -41,6 +42,7 @@ extension StreamChannel {
     func flushNow() {
         isFlushScheduled = false
         submitUnsent()
+        noteHeldBack()
         publishedUnsentByteCount.store(unsentByteCount, ordering: .relaxed)
     }
 
@@ -69,11 +71,12 @@ extension StreamChannel {
         sending.drop(Int(result))
         if sending.isEmpty { sending.removeAll(keeping: limits.highMarkByteCount) }
         wakeWaiters()
+        noteProgress()
     }
 
     private func failOutbound(_ error: Errno) {
         guard outboundError == nil else { return }
-        outboundError = NetworkError(errno: error, "write to", address: peerAddress)
+        outboundError = failure(errno: error, "write to")
         filling.removeAll()
         sending.removeAll()
         wakeWaiters()
@@ -113,7 +116,9 @@ extension StreamChannel {
     func forward(_ first: Completion, beforeReaderTo target: StreamChannel) -> Completion? {
         var completion = first
         for _ in 0..<EventLoop.operationsPerJob {
-            guard completion.result > 0, !isEnding, target.isClear else { return completion }
+            guard completion.result > 0, !isEnding, interruption == .none, target.isClear else {
+                return completion
+            }
             owesAnswer = true
             forwardedByteCount &+= Int(completion.result)
             do { try target.forward(completion) } catch { preconditionFailure("it is clear") }
@@ -122,6 +127,7 @@ extension StreamChannel {
                 receiveToken = token
                 return nil
             case .done(let next):
+                noteByte()
                 completion = next
             }
         }
@@ -139,12 +145,14 @@ extension StreamChannel {
         guard let (buffer, count) = lent.take() else { return }
         if Int(result) == count {
             engine.giveBack(buffer)
+            noteByte()
             if filling.isEmpty, waiters.isEmpty { return }
         } else {
             keepUnsent(of: buffer, count, result)
         }
         if !sending.isEmpty || !filling.isEmpty { flushNow() }
         wakeWaiters()
+        if result > 0 { noteProgress() }
     }
 
     private func keepUnsent(of buffer: BufferID, _ count: Int, _ result: Int32) {
@@ -174,11 +182,13 @@ extension StreamChannel {
                 wasCancelled = await withUnsafeContinuation {
                     let parked = Parked($0, as: loop.currentRole)
                     waiters.append(OutboundWaiter(id: id, limit: limit, parked: parked))
+                    noteHeldBack()
                 }
             } else {
                 wasCancelled = await loop.park { parked in
                     if unsentByteCount > limit, outboundError == nil, !Task.isCancelled {
                         waiters.append(OutboundWaiter(id: id, limit: limit, parked: parked))
+                        noteHeldBack()
                     } else {
                         parked.resume(returning: Task.isCancelled, on: loop)
                     }
@@ -194,12 +204,14 @@ extension StreamChannel {
     private func cancelWaiter(_ id: UInt64) {
         guard let index = waiters.firstIndex(where: { $0.id == id }) else { return }
         waiters.remove(at: index).parked.resume(returning: true, on: loop)
+        noteHeldBack()
     }
 
     /// Ends every wait of writers with a cancellation.
     func cancelWaiters() {
         for waiter in waiters { waiter.parked.resume(returning: true, on: loop) }
         waiters = []
+        noteHeldBack()
     }
 
     private func wakeWaiters() {

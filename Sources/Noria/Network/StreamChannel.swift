@@ -68,15 +68,23 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
     @exclusivity(unchecked) var ownerIsCancelled = false
     @exclusivity(unchecked) var onClosed: ((StreamChannel) -> Void)?
 
+    // Time-outs: see `StreamTimeouts`. There is one timer at most of each kind, in its order.
+    @exclusivity(unchecked) var timeouts: StreamTimeouts?
+    @exclusivity(unchecked) var timers: InlineArray<4, TimerID?> = .init(repeating: nil)
+
     enum Phase { case open, closing, closed }
 
     enum InboundEnd {
         case end
         case failed(NetworkError)
+        /// We have ended it, not the peer, who may still send.
+        case timedOut(NetworkError)
     }
 
     /// Why a receive was cancelled: what its reader is told.
-    enum Interruption { case none, cancelled, drained, closed, lingered }
+    enum Interruption {
+        case none, cancelled, drained, closed, lingered, idleTimedOut, readTimedOut
+    }
 
     /// Takes over a connected descriptor.
     ///
@@ -100,6 +108,8 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
         try options.apply(to: fd, of: peerAddress)
         if !isRegistered { try engine.backend.register(fd, stopsShort: isUnix) }
         loop.countConnection(1)
+        timeouts = StreamTimeouts(limits, now: loop.now)
+        arm(.idle)
     }
 
     /// The connection in logs: `connection 7 from 127.0.0.1:5123`.
@@ -115,11 +125,12 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
     /// It is inlined into the reading forms, which saves the frame of a call and, on its return,
     /// the look whether an executor has to be changed: 300 of 2,700 instructions a request.
     @inline(__always)
-    func receive(forwardingTo target: StreamChannel? = nil) async throws -> Completion? {
+    func receive(
+        forwardingTo target: StreamChannel? = nil,
+        messageSince began: UInt64? = nil
+    ) async throws -> Completion? {
         await loop.standBackWhenSpent()
-        guard reader == nil, !isUnreadLent else {
-            throw failure(.alreadyReading, "read from")
-        }
+        guard reader == nil, !isUnreadLent else { throw alreadyReading() }
         // Asking who runs costs less than a cancellation handler, and the owner has one already.
         let isOwner = owner == TaskIdentity.current
         if isOwner ? ownerIsCancelled : Task.isCancelled { throw CancellationError() }
@@ -127,8 +138,8 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
             if isEnding, try endsHere() { return nil }
             let completion: Completion
             if !isOwner {
-                completion = await receiveCancellably(forwardingTo: target)
-            } else if let done = submitReceive(forwardingTo: target) {
+                completion = await receiveCancellably(target, began)
+            } else if let done = submitReceive(target, began) {
                 completion = done
             } else {
                 completion = await suspendReader()
@@ -142,15 +153,20 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
     }
 
     /// Notes how a receive without bytes ended; throws what the reader is to know.
+    ///
+    /// An error is large, and what is inlined into a reading form lies in the frame of an idle task.
+    @inline(never)
     private func took(_ completion: Completion) throws {
         guard completion.result < 0 else {
             inboundEnd = .end
             return
         }
         let error = Errno(negated: completion.result)
-        if error == .alreadyInProcess { throw failure(.alreadyReading, "read from") }
+        if error == .alreadyInProcess { throw alreadyReading() }
+        // Aborted: the kernel's word for our own reset is no news.
+        if case .failed(let error) = inboundEnd { throw error }
         guard error == .canceled else {
-            let failure = NetworkError(errno: error, "read from", address: peerAddress)
+            let failure = failure(errno: error, "read from")
             inboundEnd = .failed(failure)
             throw failure
         }
@@ -160,6 +176,8 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
         case .cancelled: throw CancellationError()
         case .closed: throw failure(.closed, "read from")
         case .lingered: inboundEnd = .end
+        case .idleTimedOut: throw noteTimedOut(.idle)
+        case .readTimedOut: throw noteTimedOut(.read)
         // Tried again: what came while the receive was being cancelled is still answered.
         case .drained, .none: break
         }
@@ -168,10 +186,14 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
     /// Whether there is more to look at than an open stream needs.
     var isEnding: Bool { inboundEnd != nil || isDraining || phase != .open }
 
+    @inline(never)
+    private func alreadyReading() -> any Error { failure(.alreadyReading, "read from") }
+
+    @inline(never)
     private func endsHere() throws -> Bool {
         switch inboundEnd {
         case .end: return true
-        case .failed(let error): throw error
+        case .failed(let error), .timedOut(let error): throw error
         case nil: break
         }
         guard phase == .open else { throw failure(.closed, "read from") }
@@ -181,26 +203,31 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
 
     /// A receive that is done at once; nil when it is under way, and wants a reader in this job.
     @inline(__always)
-    private func submitReceive(forwardingTo target: StreamChannel?) -> Completion? {
+    private func submitReceive(_ target: StreamChannel?, _ began: UInt64?) -> Completion? {
         switch engine.submit(.receive(fd), owner: self) {
         case .done(let completion):
             loop.countOperation()
+            noteByte()
             return completion
         case .pending(let token):
             receiveToken = token
             forwarding = target
+            if let began { beginWait(forMessageSince: began) }
             return nil
         }
     }
 
-    private func receiveCancellably(forwardingTo target: StreamChannel?) async -> Completion {
+    private func receiveCancellably(
+        _ target: StreamChannel?,
+        _ began: UInt64?
+    ) async -> Completion {
         readerCount &+= 1
         let id = readerCount
         return await loop.park { parked in
             if let error = reasonNotToReceive() {
                 let completion = Completion(token: .none, result: -error.rawValue)
                 parked.resume(returning: completion, on: loop)
-            } else if let completion = submitReceive(forwardingTo: target) {
+            } else if let completion = submitReceive(target, began) {
                 parked.resume(returning: completion, on: loop)
             } else {
                 reader = parked
@@ -243,12 +270,15 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
         case .receive:
             receiveToken = nil
             var completion = completion
+            timeouts?.endWait(loop.now, hasBytes: completion.result > 0)
             if let target = forwarding {
                 guard let left = forward(completion, beforeReaderTo: target) else { return }
                 completion = left
             }
             guard let parked = reader.take() else { preconditionFailure("a receive has a reader") }
             forwarding = nil
+            // Bytes were faster than what wanted to end the wait for them.
+            if completion.result > 0 { interruption = .none }
             parked.resume(returning: completion, on: loop)
         case .send:
             sendToken = nil
@@ -272,8 +302,16 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
         return count == 0
     }
 
-    func failure(_ kind: NetworkError.Kind, _ operation: String) -> NetworkError {
-        NetworkError(kind, operation, address: peerAddress)
+    func failure(
+        _ kind: NetworkError.Kind,
+        _ operation: String,
+        advice: String? = nil
+    ) -> NetworkError {
+        NetworkError(kind, operation, address: peerAddress, connection: id, advice: advice)
+    }
+
+    func failure(errno: Errno, _ operation: String) -> NetworkError {
+        NetworkError(errno: errno, operation, address: peerAddress, connection: id)
     }
 
     /// Gives the buffer of a receive back.

@@ -47,19 +47,52 @@ public struct StreamLimits: Sendable, Hashable {
     public var lowMarkByteCount: Int
     /// Bytes unsent above which `enqueue` fails with `.outboundFull`: 1 MiB.
     public var outboundByteCountLimit: Int
+    /// How long no byte may come or go; nil, the default, for ever.
+    ///
+    /// A handler that neither reads nor writes for that long is cut off, too. When it is up, reading
+    /// throws `.timedOut`. The handler may still write a last word, and its end closes the
+    /// connection in order, by FIN; one that has not ended within `lingerTimeout`, and bytes that
+    /// the peer does not take, end it by a reset. Time-outs are judged once a turn of the loop.
+    public var idleTimeout: Duration?
+    /// How long a begun line, frame or exact count may take to be whole; nil, the default, for ever.
+    ///
+    /// It runs while a reading form waits with the first byte in hand, and not between messages;
+    /// `next`, `withNext` and `readAll` know no message. It ends the connection as `idleTimeout`.
+    public var readTimeout: Duration?
+    /// How long the peer may take no byte while more than the high mark is unsent or a task waits
+    /// in `write` or `flush`; nil, the default, for ever.
+    ///
+    /// When it is up reading and writing throw `.timedOut`, what is unsent is dropped, and the
+    /// connection ends by a reset, for nothing else would get through.
+    public var writeTimeout: Duration?
     /// How long a close waits for the peer's end: 1 s.
     public var lingerTimeout: Duration
+    /// The connections that a listener has at one time; nil, the default, sets no limit.
+    ///
+    /// At the limit nobody is accepted, and clients wait in the kernel's queue (see
+    /// `SocketOptions.backlog`) until a connection has been closed.
+    public var connectionLimit: Int?
 
     /// Limits with the defaults of the house.
+    ///
+    /// `bind`, `connect` and `Runtime.run` refuse time-outs and counts that are not above 0.
     public init(
         highMarkByteCount: Int = 65_536,
         lowMarkByteCount: Int = 16_384,
         outboundByteCountLimit: Int = 1_048_576,
-        lingerTimeout: Duration = .seconds(1)
+        idleTimeout: Duration? = nil,
+        readTimeout: Duration? = nil,
+        writeTimeout: Duration? = nil,
+        lingerTimeout: Duration = .seconds(1),
+        connectionLimit: Int? = nil
     ) {
         self.highMarkByteCount = highMarkByteCount
         self.lowMarkByteCount = lowMarkByteCount
         self.outboundByteCountLimit = outboundByteCountLimit
+        self.idleTimeout = idleTimeout
+        self.readTimeout = readTimeout
+        self.writeTimeout = writeTimeout
         self.lingerTimeout = lingerTimeout
+        self.connectionLimit = connectionLimit
     }
 }

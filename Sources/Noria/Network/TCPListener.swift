@@ -33,6 +33,8 @@ public struct TCPListener: Drainable {
         }
         let network = runtime.configuration.network
         let (options, limits) = (options ?? network.socket, limits ?? network.limits)
+        try limits.check("listen on", address)
+        let admission = Admission(limit: limits.connectionLimit)
         var acceptors: [Acceptor] = []
         for loop in runtime.eventLoops {
             let role: ListeningSocket.PortRole =
@@ -45,7 +47,8 @@ public struct TCPListener: Drainable {
                         on: loop,
                         runtime: runtime,
                         options: options,
-                        limits: limits
+                        limits: limits,
+                        admission: admission
                     )
                 }
                 acceptors.append(acceptor)

@@ -48,6 +48,8 @@ public struct UnixListener: Drainable {
             throw NetworkError(.noRuntime, "listen on", address: address)
         }
         let network = runtime.configuration.network
+        let limits = limits ?? network.limits
+        try limits.check("listen on", address)
         let loop = EventLoop.current ?? runtime.eventLoops.main
         let acceptor = try await loop.bring {
             try Acceptor(
@@ -56,7 +58,8 @@ public struct UnixListener: Drainable {
                 homes: Array(runtime.eventLoops),
                 runtime: runtime,
                 options: network.socket,
-                limits: limits ?? network.limits
+                limits: limits,
+                admission: Admission(limit: limits.connectionLimit)
             )
         }
         let listener = UnixListener(acceptor: acceptor)

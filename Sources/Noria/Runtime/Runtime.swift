@@ -18,6 +18,14 @@ public final class Runtime: Sendable {
     public let eventLoops: EventLoopGroup
     /// The end of this runtime.
     public let shutdown: Shutdown
+    /// How many descriptors the process might have open before the run raised that to what its
+    /// hard limit allows: the soft RLIMIT_NOFILE, in force again after the run.
+    ///
+    /// A child that `fork` makes begins with it. One from `posix_spawn`, as Foundation's `Process`
+    /// makes it, has the raised one, which few programs mind (those that use `select`, or that
+    /// close every number up to it): start such a one by
+    /// `sh -c 'ulimit -Sn N; exec "$0" "$@"' PROGRAM ARGUMENT…`.
+    public let originalDescriptorLimit: Int
 
     let spawned = SpawnedTasks()
     let signalWatch: SignalWatch
@@ -32,9 +40,11 @@ public final class Runtime: Sendable {
     private init(
         configuration: RuntimeConfiguration,
         backend: BackendReport,
-        eventLoops: EventLoopGroup
+        eventLoops: EventLoopGroup,
+        originalDescriptorLimit: Int
     ) {
         self.configuration = configuration
+        self.originalDescriptorLimit = originalDescriptorLimit
         self.backend = backend
         self.eventLoops = eventLoops
         shutdown = Shutdown(
@@ -108,6 +118,11 @@ public final class Runtime: Sendable {
         }
         guard Thread.isMain else { throw RuntimeError(.notOnMainThread) }
         let configuration = try configuration.withEnvironment()
+        if let problem = configuration.network.limits.problem {
+            throw RuntimeError(.configuration("network.limits: \(problem)"))
+        }
+        let descriptors = RaisedDescriptorLimit.raise(configuration.logger)
+        defer { descriptors.restore() }
         let (backend, report) = try BackendReport.choose(configuration.backend)
         ExecutorInstallation.install()
         guard ExecutorInstallation.holds else {
@@ -122,7 +137,12 @@ public final class Runtime: Sendable {
                 .backendUnavailable("no eventfd for a loop: \(error); raise 'ulimit -n'")
             )
         }
-        let runtime = Runtime(configuration: configuration, backend: report, eventLoops: loops)
+        let runtime = Runtime(
+            configuration: configuration,
+            backend: report,
+            eventLoops: loops,
+            originalDescriptorLimit: descriptors.original
+        )
         present.withLock { $0 = (runtime, "\(file):\(line)") }
         defer { present.withLock { $0.runtime = nil } }
         return try runtime.turn(Engine(backend: backend), body)
