@@ -7,8 +7,8 @@ enum UnixSockets {
     /// In the folder that is the second argument.
     static func run() {
         let folder = FilePath(CommandLine.arguments[2])
-        // A queue of one: the kernel takes one connection more than the backlog.
-        let configuration = NoriaProbe.configuration.with { $0.network.socket.backlog = 0 }
+        // A queue of two: the kernel takes one connection more than the backlog.
+        let configuration = NoriaProbe.configuration.with { $0.network.socket.backlog = 1 }
         do {
             let outcome = try Runtime.run(configuration) { _ in
                 try await modes(folder)
@@ -89,6 +89,7 @@ enum UnixSockets {
         let path = folder.appending("queue")
         let listener = try await UnixListener.bind(path: path)
         let first = try await UnixConnection.connect(path: path)
+        let second = try await UnixConnection.connect(path: path)
         await say("full") {
             _ = try await UnixConnection.connect(path: path, timeout: .milliseconds(50))
         }
@@ -109,6 +110,7 @@ enum UnixSockets {
         print("waited: \(String(decoding: try await waiting.value, as: UTF8.self))")
         print("first: \(try await first.inbound.readLine() ?? "nil")")
         await first.close()
+        await second.close()
         await listener.drain(until: .now + .seconds(5))
         try await serving.value
     }
