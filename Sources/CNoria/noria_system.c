@@ -74,6 +74,17 @@ int noria_thread_id(void) { return (int)syscall(SYS_gettid); }
 
 void noria_name_thread(const char *name) { prctl(PR_SET_NAME, name); }
 
+long noria_affinity_count(void) {
+    // The kernel refuses a mask that is shorter than its own: this one is for 65,536 processors.
+    unsigned long mask[1024];
+    long size = noria_result(syscall(SYS_sched_getaffinity, getpid(), sizeof mask, mask));
+    if (size < 0) return size;
+    long count = 0;
+    for (long word = 0; word < size / (long)sizeof *mask; word++)
+        count += __builtin_popcountl(mask[word]);
+    return count;
+}
+
 const char *noria_error_name(int error) { return strerrorname_np(error); }
 
 static _Atomic uint64_t fork_descriptor_limit;

@@ -40,7 +40,7 @@ struct PolicyTests {
         let lines = try process.output.all().split(separator: "\n")
         #expect(lines.first { $0.hasPrefix("io_uring") }?.contains("no ") == true)
         #expect(lines.first { $0.hasPrefix("io_uring") }?.contains("(\(name))") == true)
-        #expect(lines.last == "automatic  takes epoll")
+        #expect(lines.contains("automatic  takes epoll"))
     }
 
     @Test("the doctor's JSON has the same in it")

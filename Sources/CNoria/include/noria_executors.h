@@ -4,6 +4,8 @@
 #ifndef NORIA_EXECUTORS_H
 #define NORIA_EXECUTORS_H
 
+#include "noria_platform.h"
+
 #include <stdbool.h>
 
 /// A reference to a serial executor as the runtime passes it: object and witness table.

@@ -6,6 +6,8 @@
 #ifndef NORIA_RING_H
 #define NORIA_RING_H
 
+#include "noria_platform.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 

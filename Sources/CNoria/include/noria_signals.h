@@ -3,6 +3,8 @@
 #ifndef NORIA_SIGNALS_H
 #define NORIA_SIGNALS_H
 
+#include "noria_platform.h"
+
 #include <signal.h>
 #include <stdint.h>
 

@@ -6,6 +6,8 @@
 #ifndef NORIA_SYSTEM_H
 #define NORIA_SYSTEM_H
 
+#include "noria_platform.h"
+
 #include <errno.h>
 #include <linux/filter.h>
 #include <poll.h>
@@ -80,6 +82,8 @@ long noria_refuse_io_uring(int error);
 int noria_thread_id(void);
 /// Names the calling thread, by the first 15 bytes.
 void noria_name_thread(const char *name);
+/// The processors that this process's first thread may run on, or a negative error.
+long noria_affinity_count(void);
 /// The symbolic name of an error, `ECONNREFUSED`, or null.
 const char *noria_error_name(int error);
 

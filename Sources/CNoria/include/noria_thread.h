@@ -3,6 +3,8 @@
 #ifndef NORIA_THREAD_H
 #define NORIA_THREAD_H
 
+#include "noria_platform.h"
+
 /// The loop that this thread turns, or null. Written by the loop's own thread alone.
 ///
 /// The initial-exec model makes a read one instruction instead of a call to the dynamic linker;

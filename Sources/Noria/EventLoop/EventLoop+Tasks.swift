@@ -63,8 +63,10 @@ extension EventLoop {
 
     @concurrent private static func hop() async { _ = noria_current_task() }
 
-    /// The compiler leaves a hop out when nothing synchronous follows that could need it, as before
-    /// a call of a function that runs where its caller does. So something opaque follows each.
+    /// Makes sure that a hop is made, and has brought the task here.
+    ///
+    /// The compiler (6.3.1) leaves a hop out when nothing synchronous follows that could need it,
+    /// as before a call of a function that runs where its caller does. So something opaque follows.
     @inline(never)
     private func assertArrived() { precondition(isCurrent, "a task was to come to \(self)") }
 
