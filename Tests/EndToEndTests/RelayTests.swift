@@ -93,6 +93,28 @@ struct RelayTests {
         #expect(try proxy.end() == .code(0))
     }
 
+    @Test(
+        "bytes behind those that come with a descriptor are passed on",
+        arguments: Backends.all
+    )
+    func shortReads(backend: String) throws {
+        let proxy = try Proxy(backend, toUnix: false)
+        let (client, upstream) = try proxy.connect()
+        // A read ends at such a message: the proxy, stopped, meets several in one look. Nothing is
+        // sent back, which would have the kernel look at the socket again.
+        proxy.process.signal(SIGSTOP)
+        for round in 0..<4 {
+            try client.send([UInt8(round)], withDescriptor: 1)
+            try client.send([UInt8](repeating: 9, count: 10))
+        }
+        proxy.process.signal(SIGCONT)
+        let expected = (0..<4).flatMap { [UInt8($0)] + [UInt8](repeating: 9, count: 10) }
+        #expect(try upstream.receive(exactly: expected.count) == expected)
+        client.close()
+        upstream.close()
+        #expect(try proxy.end() == .code(0))
+    }
+
     @Test("a reset of one end is the other's, and is reported once", arguments: Backends.all)
     func reset(backend: String) throws {
         let proxy = try Proxy(backend, toUnix: false)

@@ -66,7 +66,7 @@ struct UnixTests {
     }
 
     @Test(
-        "bytes behind those that come with a descriptor are not forgotten",
+        "bytes that come with descriptors are echoed, and the descriptors not kept",
         arguments: Backends.all
     )
     func shortReads(backend: String) throws {
@@ -83,7 +83,6 @@ struct UnixTests {
         let expected = (0..<4).flatMap { [UInt8($0)] + [UInt8](repeating: 9, count: 10) }
         #expect(try client.receive(exactly: expected.count) == expected)
         client.close()
-        // Nor are the descriptors kept.
         try before.waitUntilRestored(in: server.process.pid)
         #expect(try server.end() == .code(0))
     }

@@ -7,14 +7,15 @@ enum UnixSockets {
     /// In the folder that is the second argument.
     static func run() {
         let folder = FilePath(CommandLine.arguments[2])
-        // A queue of one: the kernel takes one connection more than the backlog.
-        let configuration = NoriaProbe.configuration.with { $0.network.socket.backlog = 0 }
+        // A queue of two: the kernel takes one connection more than the backlog.
+        let configuration = NoriaProbe.configuration.with { $0.network.socket.backlog = 1 }
         do {
             let outcome = try Runtime.run(configuration) { _ in
                 try await modes(folder)
                 try await names(folder)
                 try await refusals(folder)
                 try await queue(folder)
+                try await aborting(folder)
                 try await closing(folder)
             }
             print("ended: \(try outcome.value)")
@@ -88,6 +89,7 @@ enum UnixSockets {
         let path = folder.appending("queue")
         let listener = try await UnixListener.bind(path: path)
         let first = try await UnixConnection.connect(path: path)
+        let second = try await UnixConnection.connect(path: path)
         await say("full") {
             _ = try await UnixConnection.connect(path: path, timeout: .milliseconds(50))
         }
@@ -108,7 +110,31 @@ enum UnixSockets {
         print("waited: \(String(decoding: try await waiting.value, as: UTF8.self))")
         print("first: \(try await first.inbound.readLine() ?? "nil")")
         await first.close()
+        await second.close()
         await listener.drain(until: .now + .seconds(5))
+        try await serving.value
+    }
+
+    /// The peer is told at once, while the handler goes on.
+    private static func aborting(_ folder: FilePath) async throws {
+        let path = folder.appending("aborting")
+        let listener = try await UnixListener.bind(path: path)
+        let client = Task {
+            try await withUnixConnection(path: path) { try await $0.inbound.readAll(limit: 10) }
+        }
+        let serving = Task {
+            try await listener.serve { connection in
+                try await connection.outbound.write("first")
+                try await connection.outbound.flush()
+                connection.abort()
+                print("aborted: \(String(decoding: try await client.value, as: UTF8.self))")
+                do { try await connection.outbound.write("more") } catch let error as NetworkError {
+                    print("after it: \(error.kind)")
+                }
+            }
+        }
+        _ = try await client.value
+        listener.stopAccepting()
         try await serving.value
     }
 
