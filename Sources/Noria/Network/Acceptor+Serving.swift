@@ -16,6 +16,14 @@ extension Acceptor {
         guard loop.isHome else {
             return try await loop.bring { try await self.serve(as: make, handler) }
         }
+        guard !isServing else {
+            throw NetworkError(
+                .other,
+                "accept on",
+                address: localAddress,
+                advice: "this listener is served already; one 'serve' at a time"
+            )
+        }
         isServing = true
         defer { finishServing() }
         try await withThrowingDiscardingTaskGroup { group in

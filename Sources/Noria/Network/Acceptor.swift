@@ -93,7 +93,8 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
             }
             let error = Errno(negated: result)
             switch error {
-            case .canceled where state == .closed: return nil
+            // Whatever it says: the socket may be gone before the kernel was asked.
+            case _ where state == .closed: return nil
             case .canceled, .connectionAbort, .interrupted: continue
             // Its listener was shut down under it: now it is asked directly.
             case .resourceTemporarilyUnavailable where state == .emptying: continue
@@ -138,6 +139,7 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
 
     func complete(_ completion: Completion, kind: Submission.Kind) {
         acceptToken = nil
+        if state == .closed { release() }
         guard let parked = waiting.take() else { preconditionFailure("an accept has a waiter") }
         parked.resume(returning: completion.result, on: loop)
     }
@@ -255,10 +257,11 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
         guard state != .closed else { return }
         state = .closed
         endRest()
-        if let acceptToken {
-            // The descriptor goes when the kernel has let go of it: `complete` comes first.
-            loop.engine.cancel(acceptToken)
-        }
+        // The descriptor goes when the kernel has let go of it: another could get its number.
+        if let acceptToken { loop.engine.cancel(acceptToken) } else { release() }
+    }
+
+    private func release() {
         loop.engine.backend.deregister(socket.fd)
         socket.close()
     }
