@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package import Glibc
+internal import Glibc
 
 /// A folder of a test's own, short enough for the path of a Unix socket, gone with this object.
 package final class TemporaryFolder: Sendable {
