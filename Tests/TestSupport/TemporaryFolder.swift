@@ -24,7 +24,7 @@ package final class TemporaryFolder: Sendable {
     package var entries: [String] { LeakCheck.entries(of: path).sorted() }
 
     /// The mode of a path, its kind included, or nil when nothing is there.
-    package static func mode(of path: String) -> mode_t? {
+    package static func mode(of path: String) -> UInt32? {
         var status = stat()
         return lstat(path, &status) == 0 ? status.st_mode : nil
     }
