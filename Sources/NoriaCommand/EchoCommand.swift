@@ -67,11 +67,15 @@ struct EchoCommand: ParsableCommand {
             if let unix {
                 let listener = try await UnixListener.bind(address: Self.address(unix))
                 Self.announce(listener.localAddress, runtime)
-                try await listener.serve { try await Self.echo($0) }
+                try await listener.serve { connection in
+                    try await connection.outbound.write(contentsOf: connection.inbound)
+                }
             } else {
                 let listener = try await TCPListener.bind(host: host, port: port)
                 Self.announce(listener.localAddress, runtime)
-                try await listener.serve { try await Self.echo($0) }
+                try await listener.serve { connection in
+                    try await connection.outbound.write(contentsOf: connection.inbound)
+                }
             }
         }
     }
@@ -86,9 +90,5 @@ struct EchoCommand: ParsableCommand {
                 + " loops=\(runtime.eventLoops.count)\n",
             to: 1
         )
-    }
-
-    private static func echo(_ connection: some StreamConnection) async throws {
-        try await connection.outbound.write(contentsOf: connection.inbound)
     }
 }

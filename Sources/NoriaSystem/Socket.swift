@@ -61,13 +61,18 @@ package enum Socket {
     private static func address(
         _ ask: (UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> Int32
     ) throws(Errno) -> SocketStorage {
-        var storage = SocketStorage()
-        // SAFETY: the storage is large enough for each kind, and the kernel cuts what is not.
-        let result = storage.withMutableBytes { bytes, byteCount in
-            ask(bytes.assumingMemoryBound(to: sockaddr.self), &byteCount)
+        var words = InlineArray<14, UInt64>(repeating: 0)
+        var byteCount = socklen_t(SocketStorage.byteCountLimit)
+        // SAFETY: the words are large enough for each kind, and the kernel cuts what is not.
+        let result = withUnsafeMutableBytes(of: &words) { bytes in
+            bytes.withMemoryRebound(to: sockaddr.self) {
+                $0.baseAddress.map { ask($0, &byteCount) } ?? -1
+            }
         }
         _ = try check(result)
-        return storage
+        return withUnsafeBytes(of: words) {
+            SocketStorage(UnsafeRawBufferPointer(rebasing: $0.prefix(Int(byteCount))))
+        }
     }
 
     package enum Option: Sendable {

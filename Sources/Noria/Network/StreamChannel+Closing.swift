@@ -6,7 +6,7 @@ internal import SystemPackage
 /// The end of a connection: in order, so that no answer on its way is eaten by a reset.
 extension StreamChannel {
     /// Runs a handler over the connection and closes it, whatever the handler does.
-    func run<Value>(_ body: () async throws -> Value) async throws -> Value {
+    func run<Value>(_ body: () async throws -> Value) async -> Result<Value, any Error> {
         // A task that runs elsewhere brings its cancellation with each operation.
         if loop.isCurrent { owner = TaskIdentity.current }
         let result: Result<Value, any Error>
@@ -24,7 +24,7 @@ extension StreamChannel {
         // It may have come home late, to another thread.
         loop.perform { self.owner = nil }
         await close()
-        return try result.get()
+        return result
     }
 
     /// Whoever waits in a call of the owner's goes on; later calls look for themselves.

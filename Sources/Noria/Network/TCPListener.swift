@@ -73,12 +73,16 @@ public struct TCPListener: Drainable {
         _ handler: @escaping @Sendable (TCPConnection) async throws -> Void
     ) async throws {
         if acceptors.count == 1 {
-            return try await acceptors[0].serve { try await handler(TCPConnection(channel: $0)) }
+            return try await acceptors[0].serve { channel in
+                await channel.run { try await handler(TCPConnection(channel: channel)) }
+            }
         }
         try await withThrowingDiscardingTaskGroup { group in
             for acceptor in acceptors {
                 group.addTask(executorPreference: acceptor.loop.taskExecutor) {
-                    try await acceptor.serve { try await handler(TCPConnection(channel: $0)) }
+                    try await acceptor.serve { channel in
+                        await channel.run { try await handler(TCPConnection(channel: channel)) }
+                    }
                 }
             }
         }
