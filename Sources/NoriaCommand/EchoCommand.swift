@@ -67,15 +67,11 @@ struct EchoCommand: ParsableCommand {
             if let unix {
                 let listener = try await UnixListener.bind(address: Self.address(unix))
                 Self.announce(listener.localAddress, runtime)
-                try await listener.serve { connection in
-                    try await connection.outbound.write(contentsOf: connection.inbound)
-                }
+                try await listener.serve { try await $0.outbound.write(contentsOf: $0.inbound) }
             } else {
                 let listener = try await TCPListener.bind(host: host, port: port)
                 Self.announce(listener.localAddress, runtime)
-                try await listener.serve { connection in
-                    try await connection.outbound.write(contentsOf: connection.inbound)
-                }
+                try await listener.serve { try await $0.outbound.write(contentsOf: $0.inbound) }
             }
         }
     }

@@ -61,18 +61,13 @@ package enum Socket {
     private static func address(
         _ ask: (UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> Int32
     ) throws(Errno) -> SocketStorage {
-        var words = InlineArray<14, UInt64>(repeating: 0)
-        var byteCount = socklen_t(SocketStorage.byteCountLimit)
-        // SAFETY: the words are large enough for each kind, and the kernel cuts what is not.
-        let result = withUnsafeMutableBytes(of: &words) { bytes in
-            bytes.withMemoryRebound(to: sockaddr.self) {
-                $0.baseAddress.map { ask($0, &byteCount) } ?? -1
-            }
+        var storage = SocketStorage()
+        // SAFETY: the storage is large enough for each kind, and the kernel cuts what is not.
+        let result = storage.withMutableBytes { bytes, byteCount in
+            ask(bytes.assumingMemoryBound(to: sockaddr.self), &byteCount)
         }
         _ = try check(result)
-        return withUnsafeBytes(of: words) {
-            SocketStorage(UnsafeRawBufferPointer(rebasing: $0.prefix(Int(byteCount))))
-        }
+        return storage
     }
 
     package enum Option: Sendable {
@@ -118,9 +113,9 @@ package enum Socket {
         _ = try check(shutdown(fd, Int32(SHUT_WR)))
     }
 
-    /// Ends both directions, now.
-    package static func shutDown(_ fd: Int32) throws(Errno) {
-        _ = try check(shutdown(fd, Int32(SHUT_RDWR)))
+    /// Ends a TCP connection with a reset, now; the descriptor stays open.
+    package static func reset(_ fd: Int32) throws(Errno) {
+        _ = try check(Int(noria_reset_connection(fd)))
     }
 
     /// Has a Unix listener refuse whoever connects from now on; its queue can still be accepted.
@@ -137,11 +132,6 @@ package enum Socket {
         var credentials = noria_credentials()
         _ = try check(Int(noria_peer_credentials(fd, &credentials)))
         return (credentials.process, credentials.user, credentials.group)
-    }
-
-    /// Ends a TCP connection with a reset, now; the descriptor stays open.
-    package static func reset(_ fd: Int32) throws(Errno) {
-        _ = try check(Int(noria_reset_connection(fd)))
     }
 
     /// Lets no new connection in; handshakes under way still complete.

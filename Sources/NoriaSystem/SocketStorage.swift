@@ -1,39 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import Glibc
 
-/// A kernel socket address: IPv4, IPv6 or Unix.
+/// A kernel socket address, held in line: IPv4, IPv6 or Unix.
 ///
-/// It exists so that no one above this floor touches `sockaddr`. Each connection has two of them, so
-/// only what is short is held in line: every IP address, and a Unix peer without a name.
+/// It exists so that no one above this floor touches `sockaddr`.
 package struct SocketStorage: Sendable {
-    // First, so that the kernel may read them in place. 28 bytes hold `sockaddr_in6`; the words keep
-    // them aligned.
-    private var words: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
-    /// The whole of an address that is longer than the words, which have its beginning.
-    private var long: [UInt8]?
+    // First, so that the kernel may read them in place; the words keep them aligned. 112 bytes hold
+    // the largest, `sockaddr_un`, and a zero byte behind the longest path that the kernel gives.
+    private var words = InlineArray<14, UInt64>(repeating: 0)
     package private(set) var byteCount: UInt32
 
-    /// The bytes of an IP address that stays where it is, for a kernel that reads them later.
+    /// The bytes of an address that stays where it is, for a kernel that reads them later.
     package static func bytes(of storage: UnsafePointer<Self>) -> (UnsafeRawPointer, UInt32) {
-        precondition(storage.pointee.long == nil, "a Unix socket connects at once")
         // SAFETY: the words are the first stored property, so they begin where the struct does.
-        return (UnsafeRawPointer(storage), storage.pointee.byteCount)
+        (UnsafeRawPointer(storage), storage.pointee.byteCount)
     }
 
-    /// The longest address, `sockaddr_un`, with a zero byte behind a path that the kernel counts.
-    static let byteCountLimit = 112
-
-    /// An address as the kernel wrote it.
-    init(_ bytes: UnsafeRawBufferPointer) {
-        byteCount = UInt32(bytes.count)
-        withUnsafeMutableBytes(of: &words) {
-            $0.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes.prefix($0.count)))
-        }
-        if bytes.count > MemoryLayout.size(ofValue: words) { long = Array(bytes) }
-    }
-
-    /// No address.
-    package init() { byteCount = 0 }
+    /// The space for an address that the kernel will fill in.
+    package init() { byteCount = UInt32(MemoryLayout.size(ofValue: words)) }
 
     /// Reads a literal such as `127.0.0.1`, `::1` or `fe80::1%2`; nil when it is none.
     package init?(literal: String, port: UInt16) {
@@ -71,7 +55,10 @@ package struct SocketStorage: Sendable {
     }
 
     private init<Address>(copying address: Address) {
-        self = withUnsafeBytes(of: address) { Self($0) }
+        self.init()
+        byteCount = UInt32(MemoryLayout<Address>.size)
+        // SAFETY: the address types are smaller than the words, and hold no references.
+        withUnsafeMutableBytes(of: &words) { $0.storeBytes(of: address, as: Address.self) }
     }
 
     package var isIPv6: Bool { family == sa_family_t(AF_INET6) }
@@ -115,16 +102,24 @@ package struct SocketStorage: Sendable {
 
     /// Lends the bytes to a system call that reads them.
     package func withBytes<Value>(_ body: (UnsafeRawPointer, UInt32) -> Value) -> Value {
-        if let long { return long.withUnsafeBytes { lend($0, body) } }
-        return withUnsafeBytes(of: words) { lend($0, body) }
+        withUnsafeBytes(of: words) { bytes in
+            guard let start = bytes.baseAddress else {
+                preconditionFailure("112 bytes have a start")
+            }
+            return body(start, byteCount)
+        }
     }
 
-    private func lend<Value>(
-        _ bytes: UnsafeRawBufferPointer,
-        _ body: (UnsafeRawPointer, UInt32) -> Value
+    /// Lends the bytes to a system call that writes them, and its count.
+    package mutating func withMutableBytes<Value>(
+        _ body: (UnsafeMutableRawPointer, inout UInt32) -> Value
     ) -> Value {
-        guard let start = bytes.baseAddress else { preconditionFailure("an address has a start") }
-        return body(start, byteCount)
+        withUnsafeMutableBytes(of: &words) { bytes in
+            guard let start = bytes.baseAddress else {
+                preconditionFailure("112 bytes have a start")
+            }
+            return body(start, &byteCount)
+        }
     }
 }
 
@@ -160,8 +155,13 @@ extension SocketStorage {
     }
 
     private init(unix name: [UInt8]) {
-        let family = withUnsafeBytes(of: sa_family_t(AF_UNIX)) { Array($0) }
-        self = (family + name).withUnsafeBytes { Self($0) }
+        self.init()
+        byteCount = UInt32(Self.unixOffset + name.count)
+        // SAFETY: with its offset the name has at most 110 bytes.
+        withUnsafeMutableBytes(of: &words) {
+            $0.storeBytes(of: sa_family_t(AF_UNIX), as: sa_family_t.self)
+            $0[Self.unixOffset...].copyBytes(from: name)
+        }
     }
 
     private static let unixOffset = MemoryLayout<sa_family_t>.size

@@ -167,7 +167,9 @@ struct PeerTests {
             "\(backend): \(perConnection) bytes each of \(count) idle connections,"
                 + " \(switches) switches and \(ticks) ticks in a second"
         )
-        #expect(perConnection <= 4096)
+        // The bar is the optimised build's; without it frames are larger, and a task takes one more
+        // of its kilobytes.
+        #expect(perConnection <= (_isDebugAssertConfiguration() ? 5120 : 4096))
         #expect(switches <= 2 && ticks <= 1)
         #expect(try healthy.echoes())
         clients.signal(SIGKILL)

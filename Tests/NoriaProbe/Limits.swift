@@ -10,7 +10,13 @@ enum Limits {
             // Else they are the listener's own.
             if CommandLine.arguments.contains("configured") { $0.network.limits = limits }
         }
+        let path = CommandLine.arguments.dropFirst(2).first { $0.hasPrefix("/") }
         Runtime.main(configuration) { _ in
+            if let path {
+                let listener = try await UnixListener.bind(path: FilePath(path), limits: limits)
+                say("listening on \(listener.localAddress)")
+                return try await listener.serve { await serve($0) }
+            }
             let listener = try await TCPListener.bind(
                 host: "127.0.0.1",
                 port: 0,
@@ -18,17 +24,19 @@ enum Limits {
                 limits: limits
             )
             say("listening on \(listener.localAddress)")
-            try await listener.serve { connection in
-                do {
-                    try await handle(connection)
-                    say("returned: \(connection)")
-                } catch {
-                    say("ended: \(error)")
-                    // What a handler does with its last word.
-                    if let error = error as? NetworkError, error.kind == .timedOut {
-                        try? await connection.outbound.write("ERR \(error.kind)\n")
-                    }
-                }
+            try await listener.serve { await serve($0) }
+        }
+    }
+
+    private static func serve(_ connection: some StreamConnection) async {
+        do {
+            try await handle(connection)
+            say("returned: \(connection)")
+        } catch {
+            say("ended: \(error)")
+            // What a handler does with its last word.
+            if let error = error as? NetworkError, error.kind == .timedOut {
+                try? await connection.outbound.write("ERR \(error.kind)\n")
             }
         }
     }
@@ -53,7 +61,7 @@ enum Limits {
         return limits
     }
 
-    private static func handle(_ connection: TCPConnection) async throws {
+    private static func handle(_ connection: some StreamConnection) async throws {
         let inbound = connection.inbound
         let outbound = connection.outbound
         guard let first = try await inbound.read(exactly: 1)?.first else { return }

@@ -24,10 +24,14 @@ struct KnobTests {
         ("NORIA_SOCKET_SEND_BUFFER", ["1023", "1073741825", "0"], "1073741824"),
         ("NORIA_SOCKET_REUSE_ADDRESS", ["true"], "off"),
         ("NORIA_SOCKET_IPV6_ONLY", ["1"], "on"),
-        ("NORIA_SOCKET_BACKLOG", ["0", "1048577"], "1"),
+        ("NORIA_SOCKET_BACKLOG", ["-1", "1048577"], "0"),
         ("NORIA_STREAM_HIGH_MARK", ["0", "1048577", "64KiB"], "16384"),
         ("NORIA_STREAM_LOW_MARK", ["-1", "65537"], "65536"),
         ("NORIA_STREAM_OUTBOUND_LIMIT", ["0", "65535", "1073741825"], "65536"),
+        ("NORIA_STREAM_IDLE_TIMEOUT", ["0s", "999us", "86401s", "60"], "1ms"),
+        ("NORIA_STREAM_READ_TIMEOUT", ["0s", "-1s", "never"], "none"),
+        ("NORIA_STREAM_WRITE_TIMEOUT", ["0s", "86401s"], "86400s"),
+        ("NORIA_STREAM_CONNECTION_LIMIT", ["0", "1048577", "-1"], "1048576"),
         ("NORIA_STREAM_LINGER_TIMEOUT", ["3601s", "1"], "0s"),
     ]
 

@@ -96,7 +96,7 @@ struct OperationBudget {
                 case .readsAsOwner:
                     try await channel.run {
                         while try await inbound.withNext({ _ in }) != nil {}
-                    }.get()
+                    }
                 case .writes:
                     let bytes = [UInt8](repeating: 0, count: 100_000)
                     for _ in 0..<EagerBackend.byteCount { try await outbound.write(bytes) }

@@ -127,7 +127,7 @@ struct StreamInterruptions {
                         let inbound = InboundBytes(channel: channel)
                         return try await OutboundBytes(channel: channel)
                             .write(contentsOf: inbound)
-                    }.get()
+                    }
                 }
             }
             while channel.receiveToken == nil { await Task.yield() }

@@ -389,12 +389,3 @@ public final class EventLoop: Sendable, CustomStringConvertible {
         state.roleHint = nil
     }
 }
-
-/// How much one turn may do.
-///
-/// DESIGN §3.
-struct TurnBudget: Sendable {
-    var jobsPerTurn = 61
-    var nanosecondsPerTurn: UInt64 = 1_000_000
-    var completionsPerTurn = 256
-}

@@ -92,3 +92,12 @@ extension JobQueue {
         while let job = popFirst() { body(job) }
     }
 }
+
+/// How much one turn may do.
+///
+/// DESIGN §3.
+struct TurnBudget: Sendable {
+    var jobsPerTurn = 61
+    var nanosecondsPerTurn: UInt64 = 1_000_000
+    var completionsPerTurn = 256
+}

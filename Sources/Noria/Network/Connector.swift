@@ -220,5 +220,5 @@ public func withTCPConnection<Value>(
         options: options,
         limits: limits
     )
-    return try await connection.channel.run { try await body(connection) }.get()
+    return try await connection.channel.run { try await body(connection) }
 }

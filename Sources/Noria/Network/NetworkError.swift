@@ -43,19 +43,46 @@ public struct NetworkError: Error, CustomStringConvertible, Sendable {
         case other
     }
 
+    /// Behind one reference: a stream has room for two errors, and each async frame for more.
+    private final class Details: Sendable {
+        let kind: Kind
+        let operation: String
+        let address: SocketAddress?
+        let connection: UInt64?
+        let errno: Errno?
+        let causes: [NetworkError]
+        let advice: String?
+
+        init(
+            _ kind: Kind,
+            _ operation: String,
+            _ address: SocketAddress?,
+            _ connection: UInt64?,
+            _ errno: Errno?,
+            _ causes: [NetworkError],
+            _ advice: String?
+        ) {
+            (self.kind, self.operation, self.errno) = (kind, operation, errno)
+            (self.address, self.connection) = (address, connection)
+            (self.causes, self.advice) = (causes, advice)
+        }
+    }
+
+    private let details: Details
+
     /// The reason.
-    public let kind: Kind
+    public var kind: Kind { details.kind }
     /// What was tried, as a verb phrase: `connect`, `read`, `bind`.
-    public let operation: String
+    public var operation: String { details.operation }
     /// The other end, or the address that was asked for.
-    public let address: SocketAddress?
+    public var address: SocketAddress? { details.address }
     /// The kernel's own number, if it had a word in it.
-    public let errno: Errno?
+    public var errno: Errno? { details.errno }
     /// The errors behind this one, when several attempts failed.
-    public let causes: [NetworkError]
-    private let advice: String?
+    public var causes: [NetworkError] { details.causes }
+    private var advice: String? { details.advice }
     /// The number of the connection that it happened on.
-    private let connection: UInt64?
+    private var connection: UInt64? { details.connection }
 
     init(
         _ kind: Kind,
@@ -66,13 +93,7 @@ public struct NetworkError: Error, CustomStringConvertible, Sendable {
         causes: [NetworkError] = [],
         advice: String? = nil
     ) {
-        self.kind = kind
-        self.operation = operation
-        self.address = address
-        self.connection = connection
-        self.errno = errno
-        self.causes = causes
-        self.advice = advice
+        details = Details(kind, operation, address, connection, errno, causes, advice)
     }
 
     /// The label keeps the two apart: `Errno`, too, has a `.badAddress` and a `.timedOut`.

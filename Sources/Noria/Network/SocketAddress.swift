@@ -7,9 +7,23 @@ internal import NoriaSystem
 /// again, but for two that only a peer can have: no name at all, and an abstract one with a zero
 /// byte in it.
 public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
-    let storage: SocketStorage
+    /// Apart, since 116 bytes in line would stand in the frame of every task that may fail with it.
+    private let box: Box
 
-    init(_ storage: SocketStorage) { self.storage = storage }
+    private final class Box: Sendable {
+        let storage: SocketStorage
+        init(_ storage: SocketStorage) { self.storage = storage }
+    }
+
+    init(_ storage: SocketStorage) { box = Box(storage) }
+
+    var storage: SocketStorage { box.storage }
+
+    /// Whether both name the same place.
+    public static func == (left: Self, right: Self) -> Bool { left.storage == right.storage }
+
+    /// Hashes the place.
+    public func hash(into hasher: inout Hasher) { hasher.combine(storage) }
 
     /// Reads `127.0.0.1:80`, `[::1]:80`, `unix:/run/x` or `unix:@name`.
     ///

@@ -6,7 +6,7 @@ internal import SystemPackage
 /// The end of a connection: in order, so that no answer on its way is eaten by a reset.
 extension StreamChannel {
     /// Runs a handler over the connection and closes it, whatever the handler does.
-    func run<Value>(_ body: () async throws -> Value) async -> Result<Value, any Error> {
+    func run<Value>(_ body: () async throws -> Value) async throws -> Value {
         // A task that runs elsewhere brings its cancellation with each operation.
         if loop.isCurrent { owner = TaskIdentity.current }
         let result: Result<Value, any Error>
@@ -24,7 +24,7 @@ extension StreamChannel {
         // It may have come home late, to another thread.
         loop.perform { self.owner = nil }
         await close()
-        return result
+        return try result.get()
     }
 
     /// Whoever waits in a call of the owner's goes on; later calls look for themselves.
@@ -88,15 +88,24 @@ extension StreamChannel {
         case nil, .timedOut: inboundEnd = .failed(reason ?? failure(.closed, "read from"))
         }
         if outboundError == nil { outboundError = reason ?? failure(.closed, "write to") }
-        // The handler may go on for long: the peer is told now, by a reset. Where that can't be
-        // had, a linger time of zero has the close send it. DESIGN §6.
-        try? Socket.set(.linger, to: 0, on: fd)
-        // A Unix socket has no reset: its peer reads an end.
-        if peerAddress.isUnix { try? Socket.shutDown(fd) } else { try? Socket.reset(fd) }
+        endNow()
         filling.removeAll()
         interruptReader(.closed)
         if let sendToken { engine.cancel(sendToken) }
         releaseWaiters()
+    }
+
+    /// Tells the peer now, for the handler may go on for long.
+    ///
+    /// By a reset, for which in a Unix stream only the end can stand; where the kernel can't send it
+    /// yet the close does. DESIGN §6.
+    private func endNow() {
+        guard peerAddress.port != nil || localAddress.port != nil else {
+            try? Socket.shutDownWriting(fd)
+            return
+        }
+        try? Socket.set(.linger, to: 0, on: fd)
+        try? Socket.reset(fd)
     }
 
     private func releaseWaiters() {

@@ -88,6 +88,7 @@ extension StreamChannel {
     /// does not take at once is copied, so that no slow peer holds a buffer.
     ///
     /// Loop thread only.
+    @inline(__always)
     func forward(_ completion: Completion) throws(NetworkError) {
         let bytes = engine.bytes(of: completion)
         guard let buffer = completion.buffer, let start = bytes.baseAddress else { return }
@@ -141,6 +142,7 @@ extension StreamChannel {
             && sending.isEmpty
     }
 
+    @inline(__always)
     func sentLent(_ result: Int32) {
         guard let (buffer, count) = lent.take() else { return }
         if Int(result) == count {

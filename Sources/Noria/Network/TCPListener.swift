@@ -73,16 +73,12 @@ public struct TCPListener: Drainable {
         _ handler: @escaping @Sendable (TCPConnection) async throws -> Void
     ) async throws {
         if acceptors.count == 1 {
-            return try await acceptors[0].serve { channel in
-                await channel.run { try await handler(TCPConnection(channel: channel)) }
-            }
+            return try await acceptors[0].serve(as: TCPConnection.init(channel:), handler)
         }
         try await withThrowingDiscardingTaskGroup { group in
             for acceptor in acceptors {
                 group.addTask(executorPreference: acceptor.loop.taskExecutor) {
-                    try await acceptor.serve { channel in
-                        await channel.run { try await handler(TCPConnection(channel: channel)) }
-                    }
+                    try await acceptor.serve(as: TCPConnection.init(channel:), handler)
                 }
             }
         }

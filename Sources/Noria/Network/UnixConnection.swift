@@ -112,5 +112,5 @@ public func withUnixConnection<Value>(
     _ body: (UnixConnection) async throws -> Value
 ) async throws -> Value {
     let connection = try await UnixConnection.connect(path: path, timeout: timeout, limits: limits)
-    return try await connection.channel.run { try await body(connection) }.get()
+    return try await connection.channel.run { try await body(connection) }
 }

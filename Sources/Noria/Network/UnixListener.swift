@@ -88,9 +88,7 @@ public struct UnixListener: Drainable {
     public func serve(
         _ handler: @escaping @Sendable (UnixConnection) async throws -> Void
     ) async throws {
-        try await acceptor.serve { channel in
-            await channel.run { try await handler(UnixConnection(channel: channel)) }
-        }
+        try await acceptor.serve(as: UnixConnection.init(channel:), handler)
     }
 
     /// Lets no new connection in, and accepts those who have connected: nobody is reset.

@@ -114,7 +114,7 @@ extension Knob {
             "network.socket.backlog",
             "NORIA_SOCKET_BACKLOG",
             \.network.socket.backlog,
-            .count(1...1_048_576, "connections"),
+            .count(0...1_048_576, "connections"),
             "Connections that the kernel queues for a listener; it cuts to somaxconn."
         ),
     ]
@@ -146,6 +146,34 @@ extension Knob {
             "Bytes unsent above which an enqueue fails."
         ),
         Knob(
+            "network.limits.idleTimeout",
+            "NORIA_STREAM_IDLE_TIMEOUT",
+            \.network.limits.idleTimeout,
+            timeout,
+            "How long no byte may come or go."
+        ),
+        Knob(
+            "network.limits.readTimeout",
+            "NORIA_STREAM_READ_TIMEOUT",
+            \.network.limits.readTimeout,
+            timeout,
+            "How long a begun line, frame or exact count may take to be whole."
+        ),
+        Knob(
+            "network.limits.writeTimeout",
+            "NORIA_STREAM_WRITE_TIMEOUT",
+            \.network.limits.writeTimeout,
+            timeout,
+            "How long the peer may take no byte while a writer is held back."
+        ),
+        Knob(
+            "network.limits.connectionLimit",
+            "NORIA_STREAM_CONNECTION_LIMIT",
+            \.network.limits.connectionLimit,
+            .optional(.count(1...1_048_576, "connections"), "none"),
+            "Connections that a listener has at one time; more wait in its queue."
+        ),
+        Knob(
             "network.limits.lingerTimeout",
             "NORIA_STREAM_LINGER_TIMEOUT",
             \.network.limits.lingerTimeout,
@@ -153,6 +181,11 @@ extension Knob {
             "How long a close waits for the peer's end."
         ),
     ]
+
+    private static let timeout = KnobForm<Duration?>.optional(
+        .time(.milliseconds(1)...(.seconds(86_400))),
+        "none"
+    )
 
     /// 1 GiB: what the kernel takes in an `Int32`, with its own doubling.
     private static let maximumByteCount = 1 << 30

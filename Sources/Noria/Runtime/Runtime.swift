@@ -118,9 +118,6 @@ public final class Runtime: Sendable {
         }
         guard Thread.isMain else { throw RuntimeError(.notOnMainThread) }
         let configuration = try configuration.withEnvironment()
-        if let problem = configuration.network.limits.problem {
-            throw RuntimeError(.configuration("network.limits: \(problem)"))
-        }
         let descriptors = RaisedDescriptorLimit.raise(configuration.logger)
         defer { descriptors.restore() }
         let (backend, report) = try BackendReport.choose(configuration.backend)
