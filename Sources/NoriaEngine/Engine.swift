@@ -19,7 +19,8 @@ package final class Engine {
     /// The receives fed since the last look that may each take a buffer in the next one.
     @exclusivity(unchecked) private var promisedCount = 0
     @exclusivity(unchecked) package private(set) var completionCount: UInt64 = 0
-    @exclusivity(unchecked) private var isClosed = false
+    /// The run has ended: whatever is submitted is cancelled at once.
+    @exclusivity(unchecked) package private(set) var isClosed = false
     @exclusivity(unchecked) package private(set) var starvedCount: UInt64 = 0
     /// The most completions that have waited for their delivery after a look.
     @exclusivity(unchecked) private var completionHighWater = 0

@@ -113,9 +113,9 @@ package enum Socket {
         _ = try check(shutdown(fd, Int32(SHUT_WR)))
     }
 
-    /// Ends a TCP connection with a reset, now; the descriptor stays open.
-    package static func reset(_ fd: Int32) throws(Errno) {
-        _ = try check(Int(noria_reset_connection(fd)))
+    /// Ends both directions, now.
+    package static func shutDown(_ fd: Int32) throws(Errno) {
+        _ = try check(shutdown(fd, Int32(SHUT_RDWR)))
     }
 
     /// Has a Unix listener refuse whoever connects from now on; its queue can still be accepted.
@@ -132,6 +132,11 @@ package enum Socket {
         var credentials = noria_credentials()
         _ = try check(Int(noria_peer_credentials(fd, &credentials)))
         return (credentials.process, credentials.user, credentials.group)
+    }
+
+    /// Ends a TCP connection with a reset, now; the descriptor stays open.
+    package static func reset(_ fd: Int32) throws(Errno) {
+        _ = try check(Int(noria_reset_connection(fd)))
     }
 
     /// Lets no new connection in; handshakes under way still complete.

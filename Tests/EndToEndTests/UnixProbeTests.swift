@@ -46,6 +46,8 @@ struct UnixProbeTests {
             cancelled: CancellationError()
             waited: room
             first: room
+            reader: closed
+            peer's write: closed
             aborted: first
             after it: closed
             second's path is left: true

@@ -17,12 +17,12 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
     let loop: EventLoop
     private let socket: ListeningSocket
     /// The loops on which its connections live, each in turn.
-    private let homes: [EventLoop]
-    private var acceptedCount = 0
-    private let runtime: Runtime
-    private let options: SocketOptions
-    private let limits: StreamLimits
-    private let admission: Admission
+    let homes: [EventLoop]
+    var acceptedCount = 0
+    let runtime: Runtime
+    let options: SocketOptions
+    let limits: StreamLimits
+    let admission: Admission
 
     private enum State { case accepting, refusing, emptying, closed }
 
@@ -32,11 +32,11 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
     /// Who serves, while nobody is to be accepted.
     private var resting: Parked<Void>?
     private var restTimer: TimerID?
-    private var channels: [UInt64: StreamChannel] = [:]
-    private var isServing = false
+    var channels: [UInt64: StreamChannel] = [:]
+    var isServing = false
     private var drainWaiters: [Parked<Void>] = []
-    private var isDraining = false
-    private var isAborted = false
+    var isDraining = false
+    var isAborted = false
 
     /// The time that a handshake on this machine or its network segment needs.
     ///
@@ -74,8 +74,8 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
 
     // MARK: Accepting
 
-    /// The descriptor of the next connection, or nil when there will be none.
-    private func accept() async throws -> Int32? {
+    /// The descriptor of the next connection, which has its place, or nil when there will be none.
+    func accept() async throws -> Int32? {
         while true {
             if Task.isCancelled {
                 close()
@@ -93,7 +93,8 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
             }
             let error = Errno(negated: result)
             switch error {
-            case .canceled where state == .closed: return nil
+            // Whatever it says: the socket may be gone before the kernel was asked.
+            case _ where state == .closed: return nil
             case .canceled, .connectionAbort, .interrupted: continue
             // Its listener was shut down under it: now it is asked directly.
             case .resourceTemporarilyUnavailable where state == .emptying: continue
@@ -138,31 +139,9 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
 
     func complete(_ completion: Completion, kind: Submission.Kind) {
         acceptToken = nil
+        if state == .closed { release() }
         guard let parked = waiting.take() else { preconditionFailure("an accept has a waiter") }
         parked.resume(returning: completion.result, on: loop)
-    }
-
-    private func makeChannel(_ descriptor: Int32, on home: EventLoop) -> StreamChannel? {
-        do throws(Errno) {
-            let channel = try StreamChannel(descriptor, on: home, limits: limits, options: options)
-            channel.onClosed = { [self] channel in
-                loop.perform { self.channels[channel.id] = nil }
-                admission.leave()
-            }
-            return channel
-        } catch {
-            // The peer was gone before we looked: ENOTCONN. Nobody is left to be told.
-            Descriptor.close(descriptor)
-            admission.leave()
-            return nil
-        }
-    }
-
-    /// Has a new connection drained and aborted with the others.
-    private func admit(_ channel: StreamChannel) {
-        channels[channel.id] = channel
-        if isDraining { channel.loop.perform { channel.drain() } }
-        if isAborted { channel.abort() }
     }
 
     /// Takes a place for a connection that has been accepted.
@@ -215,62 +194,7 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
         resting.take()?.resume(returning: (), on: loop)
     }
 
-    // MARK: Serving
-
-    /// Accepts until the end and runs `handler` for each connection in a child task on its loop;
-    /// returns when the last has ended.
-    ///
-    /// `make` is the face that the handler sees. A closure around the handler instead would be one
-    /// more frame of each idle connection's task, and 1.3 KiB, since the task's first slab is full.
-    func serve<Connection: StreamConnection>(
-        as make: @escaping @Sendable (StreamChannel) -> Connection,
-        _ handler: @escaping @Sendable (Connection) async throws -> Void
-    ) async throws {
-        guard loop.isHome else {
-            return try await loop.bring { try await self.serve(as: make, handler) }
-        }
-        isServing = true
-        defer { finishServing() }
-        try await withThrowingDiscardingTaskGroup { group in
-            while let descriptor = try await accept() {
-                let home = homes[acceptedCount % homes.count]
-                acceptedCount &+= 1
-                if home === loop {
-                    guard let channel = makeChannel(descriptor, on: loop) else { continue }
-                    admit(channel)
-                    // A preference, even none, would cost each task a record.
-                    if homes.count == 1 {
-                        group.addTask { await self.run(make(channel), channel, handler) }
-                    } else {
-                        group.addTask(executorPreference: loop.taskExecutor) {
-                            await self.run(make(channel), channel, handler)
-                        }
-                    }
-                } else {
-                    group.addTask(executorPreference: home.taskExecutor) {
-                        guard let channel = self.makeChannel(descriptor, on: home) else { return }
-                        await self.loop.bring { self.admit(channel) }
-                        await self.run(make(channel), channel, handler)
-                    }
-                }
-            }
-        }
-        try Task.checkCancellation()
-    }
-
-    private func run<Connection: StreamConnection>(
-        _ connection: Connection,
-        _ channel: StreamChannel,
-        _ handler: @Sendable (Connection) async throws -> Void
-    ) async {
-        do {
-            try await channel.run { try await handler(connection) }
-        } catch {
-            runtime.report(error, on: channel)
-        }
-    }
-
-    private func finishServing() {
+    func finishServing() {
         isServing = false
         close()
         wakeDrained()
@@ -333,10 +257,11 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
         guard state != .closed else { return }
         state = .closed
         endRest()
-        if let acceptToken {
-            // The descriptor goes when the kernel has let go of it: `complete` comes first.
-            loop.engine.cancel(acceptToken)
-        }
+        // The descriptor goes when the kernel has let go of it: another could get its number.
+        if let acceptToken { loop.engine.cancel(acceptToken) } else { release() }
+    }
+
+    private func release() {
         loop.engine.backend.deregister(socket.fd)
         socket.close()
     }

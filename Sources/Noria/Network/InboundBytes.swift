@@ -19,6 +19,8 @@ public struct InboundBytes: AsyncSequence, Sendable {
         guard channel.loop.isHome else {
             return try await channel.loop.bring { try await self.next() }
         }
+        try channel.beginReading()
+        defer { channel.isReading = false }
         if !channel.unread.isEmpty { return channel.unread.takeAll() }
         guard let completion = try await channel.receive() else { return nil }
         defer { channel.giveBack(completion) }
@@ -35,6 +37,8 @@ public struct InboundBytes: AsyncSequence, Sendable {
             guard let chunk = try await next() else { return nil }
             return try body(chunk.span.bytes)
         }
+        try channel.beginReading()
+        defer { channel.isReading = false }
         if !channel.unread.isEmpty {
             defer { channel.unread.drop(channel.unread.count) }
             return try channel.unread.withBytes { try body(RawSpan(_unsafeBytes: $0)) }
@@ -52,6 +56,8 @@ public struct InboundBytes: AsyncSequence, Sendable {
         guard channel.loop.isHome else {
             return try await channel.loop.bring { try await self.read(exactly: count) }
         }
+        try channel.beginReading()
+        defer { channel.isReading = false }
         var began: UInt64?
         while channel.unread.count < count {
             channel.noteMessage(&began)
@@ -70,6 +76,8 @@ public struct InboundBytes: AsyncSequence, Sendable {
         guard channel.loop.isHome else {
             return try await channel.loop.bring { try await self.readAll(limit: limit) }
         }
+        try channel.beginReading()
+        defer { channel.isReading = false }
         repeat {
             guard channel.unread.count <= limit else {
                 throw channel.failure(.tooLong, "read from")
@@ -87,6 +95,8 @@ public struct InboundBytes: AsyncSequence, Sendable {
         guard channel.loop.isHome else {
             return try await channel.loop.bring { try await self.readLine(limit: limit) }
         }
+        try channel.beginReading()
+        defer { channel.isReading = false }
         var began: UInt64?
         while true {
             if let end = channel.unread.index(of: 0x0a) {
@@ -119,6 +129,8 @@ public struct InboundBytes: AsyncSequence, Sendable {
         _ parse: (inout ByteCursor) throws -> Frame
     ) async throws -> Frame? {
         guard channel.loop.isHome else { return try await readFrameElsewhere(limit, parse) }
+        try channel.beginReading()
+        defer { channel.isReading = false }
         var began: UInt64?
         while true {
             if !channel.unread.isEmpty {

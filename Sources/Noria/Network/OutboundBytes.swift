@@ -143,7 +143,8 @@ public struct OutboundBytes: Sendable {
         guard channel.loop.isHome else {
             return try await channel.loop.bring { try await self.finish() }
         }
-        try await flush()
+        // Others may write while it waits: what was taken is sent.
+        repeat { try await flush() } while channel.unsentByteCount > 0
         channel.finishOutbound()
     }
 

@@ -53,9 +53,9 @@ extension StreamChannel {
         // Before the first wait: another task that closes meanwhile must wait, not do it again.
         phase = .closing
         endTimeouts()
+        await waitUntilSent()
         let linger = LingerTimer(self)
         defer { linger.end() }
-        await waitUntilSent()
         if reader != nil { await endForeignRead() }
         if outboundError == nil { try? Socket.shutDownWriting(fd) }
         await readUntilPeerEnds(linger)
@@ -70,6 +70,8 @@ extension StreamChannel {
         guard phase == .open, outboundError == nil else { return }
         outboundError = failure(.closed, "write to")
         try? Socket.shutDownWriting(fd)
+        // Whoever waits to write more is told.
+        releaseWaiters()
     }
 
     /// A reset, now: whatever waits to be sent is dropped.
@@ -100,8 +102,8 @@ extension StreamChannel {
     /// By a reset, for which in a Unix stream only the end can stand; where the kernel can't send it
     /// yet the close does. DESIGN §6.
     private func endNow() {
-        guard peerAddress.port != nil || localAddress.port != nil else {
-            try? Socket.shutDownWriting(fd)
+        guard !peerAddress.isUnix else {
+            try? Socket.shutDown(fd)
             return
         }
         try? Socket.set(.linger, to: 0, on: fd)
@@ -113,12 +115,15 @@ extension StreamChannel {
         waiters = []
     }
 
-    /// Waits, even when cancelled, until everything is sent or can't be, or the time is up.
+    /// Waits, even when cancelled, until everything is sent or can't be, or the peer has taken
+    /// nothing for long.
     private func waitUntilSent() async {
         flushNow()
         guard unsentByteCount > 0, outboundError == nil else { return }
-        waiterCount &+= 1
-        let id = waiterCount
+        let patience = Task.isCancelled ? limits.lingerTimeout : limits.writeTimeout ?? .seconds(30)
+        let stall = StallTimer(self, patience)
+        defer { stall.end() }
+        let id = OutboundWaiter.closer
         _ = await withUnsafeContinuation {
             waiters.append(
                 OutboundWaiter(id: id, limit: 0, parked: Parked($0, as: loop.currentRole))
@@ -135,10 +140,15 @@ extension StreamChannel {
     private func readUntilPeerEnds(_ linger: LingerTimer) async {
         // After a time-out the peer may still send: a reset now could eat our last word.
         if case .timedOut = inboundEnd { inboundEnd = nil }
-        while inboundEnd == nil, !linger.isOver {
+        while true {
+            await loop.standBackWhenSpent()
+            guard inboundEnd == nil, !linger.isOver else { return }
             let completion: Completion
             switch engine.submit(.receive(fd), owner: self) {
-            case .done(let done): completion = done
+            case .done(let done):
+                completion = done
+                // A peer that never stops must not keep the loop, nor the timer from its turn.
+                loop.countOperation()
             case .pending(let token):
                 receiveToken = token
                 completion = await withUnsafeContinuation {
@@ -174,7 +184,39 @@ extension StreamChannel {
     }
 }
 
-/// The time that a close may take; when it is up the rest is cut off.
+/// Aborts a close whose peer takes none of what is unsent for a while: the write time-out, or 30 s;
+/// in a cancelled task the linger time.
+private final class StallTimer: TimerOwner {
+    private let channel: StreamChannel
+    private var id: TimerID?
+    private let patience: Duration
+    private var unsentByteCount: Int
+
+    init(_ channel: StreamChannel, _ patience: Duration) {
+        self.channel = channel
+        self.patience = patience
+        unsentByteCount = channel.unsentByteCount
+        arm()
+    }
+
+    private func arm() {
+        let deadline = MonotonicClock.now &+ UInt64(patience.nanoseconds)
+        id = channel.loop.timers.add(deadline: deadline, owner: self)
+    }
+
+    func end() {
+        if let id = id.take() { channel.loop.timers.cancel(id) }
+    }
+
+    func timerFired(_ context: UInt) {
+        id = nil
+        guard channel.unsentByteCount < unsentByteCount else { return channel.abort() }
+        unsentByteCount = channel.unsentByteCount
+        arm()
+    }
+}
+
+/// How long the peer's end is waited for, when all is sent.
 private final class LingerTimer: TimerOwner {
     private let channel: StreamChannel
     private var id: TimerID?
@@ -193,7 +235,6 @@ private final class LingerTimer: TimerOwner {
     func timerFired(_ context: UInt) {
         id = nil
         isOver = true
-        if channel.unsentByteCount > 0 { channel.abort() }
         channel.interruptReader(.lingered)
     }
 }

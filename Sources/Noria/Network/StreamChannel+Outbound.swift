@@ -6,6 +6,8 @@ internal import SystemPackage
 
 /// Somebody who waits until no more than `limit` bytes are unsent.
 struct OutboundWaiter {
+    /// The close itself, which no cancellation cuts short.
+    static let closer: UInt64 = 0
     let id: UInt64
     let limit: Int
     let parked: Parked<Bool>
@@ -211,8 +213,10 @@ extension StreamChannel {
 
     /// Ends every wait of writers with a cancellation.
     func cancelWaiters() {
-        for waiter in waiters { waiter.parked.resume(returning: true, on: loop) }
-        waiters = []
+        for waiter in waiters where waiter.id != OutboundWaiter.closer {
+            waiter.parked.resume(returning: true, on: loop)
+        }
+        waiters.removeAll { $0.id != OutboundWaiter.closer }
         noteHeldBack()
     }
 

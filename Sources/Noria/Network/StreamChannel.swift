@@ -41,6 +41,8 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
     @exclusivity(unchecked) var unread = InboundBuffer()
     /// `unread` is with a reader on another thread, and holds the connection busy there.
     @exclusivity(unchecked) var isUnreadLent = false
+    /// A reading form is under way, from its first byte to its last.
+    @exclusivity(unchecked) var isReading = false
 
     // Writing: `filling` takes what is written while `sending` is with the kernel.
     @exclusivity(unchecked) var filling = OutboundBuffer()
@@ -152,19 +154,27 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
         }
     }
 
+    /// Makes the caller the one who reads, until it clears `isReading`.
+    ///
+    /// Loop thread only.
+    func beginReading() throws {
+        guard !isReading, !isUnreadLent else { throw alreadyReading() }
+        isReading = true
+    }
+
     /// Notes how a receive without bytes ended; throws what the reader is to know.
     ///
     /// An error is large, and what is inlined into a reading form lies in the frame of an idle task.
     @inline(never)
     private func took(_ completion: Completion) throws {
+        if completion.result == -Errno.alreadyInProcess.rawValue { throw alreadyReading() }
+        // Aborted: the kernel's word for our own reset, or end, is no news.
+        if case .failed(let error) = inboundEnd { throw error }
         guard completion.result < 0 else {
             inboundEnd = .end
             return
         }
         let error = Errno(negated: completion.result)
-        if error == .alreadyInProcess { throw alreadyReading() }
-        // Aborted: the kernel's word for our own reset is no news.
-        if case .failed(let error) = inboundEnd { throw error }
         guard error == .canceled else {
             let failure = failure(errno: error, "read from")
             inboundEnd = .failed(failure)
@@ -172,6 +182,10 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
         }
         let reason = interruption
         interruption = .none
+        if reason == .none, engine.isClosed {
+            // The run has ended, and the connection with it.
+            inboundEnd = .failed(failure(.closed, "read from"))
+        }
         switch reason {
         case .cancelled: throw CancellationError()
         case .closed: throw failure(.closed, "read from")
@@ -331,6 +345,12 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
         guard !isDraining else { return }
         drainBegan.store(true, ordering: .relaxed)
         endIdleRead()
+    }
+
+    /// Loop thread only.
+    func markIdle(_ isIdle: Bool) {
+        isMarkedIdle = isIdle
+        if isDraining { endIdleRead() }
     }
 
     /// Ends the read of one who waits for nothing that was begun.

@@ -55,7 +55,7 @@ public struct TCPConnection: StreamConnection {
     ///
     /// Any thread.
     public func setIdle(_ isIdle: Bool) {
-        channel.loop.perform { [channel] in channel.isMarkedIdle = isIdle }
+        channel.loop.perform { [channel] in channel.markIdle(isIdle) }
     }
 
     /// Ends the connection with a reset, now; unsent bytes are dropped.

@@ -77,7 +77,7 @@ public struct UnixConnection: StreamConnection {
     ///
     /// Any thread.
     public func setIdle(_ isIdle: Bool) {
-        channel.loop.perform { [channel] in channel.isMarkedIdle = isIdle }
+        channel.loop.perform { [channel] in channel.markIdle(isIdle) }
     }
 
     /// Ends the connection now; unsent bytes are dropped.
