@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package import Glibc
+internal import Glibc
 
 /// A folder of a test's own, short enough for the path of a Unix socket, gone with this object.
 package final class TemporaryFolder: Sendable {
@@ -24,7 +24,7 @@ package final class TemporaryFolder: Sendable {
     package var entries: [String] { LeakCheck.entries(of: path).sorted() }
 
     /// The mode of a path, its kind included, or nil when nothing is there.
-    package static func mode(of path: String) -> mode_t? {
+    package static func mode(of path: String) -> UInt32? {
         var status = stat()
         return lstat(path, &status) == 0 ? status.st_mode : nil
     }
