@@ -38,7 +38,7 @@ struct UnixProbeTests {
             bind ip: badAddress - read the address '127.0.0.1:1': not an address; for an IP address \
             use 'TCPListener'
             twice: addressInUse 98 listen on \(path)/refusals: the address is in use (EADDRINUSE); \
-            another process listens there, or this one
+            another process listens there, and its queue is full
             long: badAddress - read the address '\(String(repeating: "x", count: 200))': not an \
             address; the path has 200 bytes, and the limit is 107
             full: timedOut - connect to \(path)/queue: timed out; the listener's queue is full, not \
@@ -46,6 +46,8 @@ struct UnixProbeTests {
             cancelled: CancellationError()
             waited: room
             first: room
+            reader: closed
+            peer's write: closed
             aborted: first
             after it: closed
             second's path is left: true

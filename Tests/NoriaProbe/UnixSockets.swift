@@ -120,13 +120,25 @@ enum UnixSockets {
         let path = folder.appending("aborting")
         let listener = try await UnixListener.bind(path: path)
         let client = Task {
-            try await withUnixConnection(path: path) { try await $0.inbound.readAll(limit: 10) }
+            try await withUnixConnection(path: path) { client in
+                let bytes = try await client.inbound.readAll(limit: 10)
+                do {
+                    try await client.outbound.write("unheard")
+                    try await client.outbound.flush()
+                } catch let error as NetworkError { print("peer's write: \(error.kind)") }
+                return bytes
+            }
         }
         let serving = Task {
             try await listener.serve { connection in
+                let reading = Task { try await connection.inbound.next() }
+                await Task.yield()
                 try await connection.outbound.write("first")
                 try await connection.outbound.flush()
                 connection.abort()
+                do {
+                    print("reader: \(try await reading.value ?? [])")
+                } catch let error as NetworkError { print("reader: \(error.kind)") }
                 print("aborted: \(String(decoding: try await client.value, as: UTF8.self))")
                 do { try await connection.outbound.write("more") } catch let error as NetworkError {
                     print("after it: \(error.kind)")

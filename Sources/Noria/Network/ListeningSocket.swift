@@ -117,6 +117,12 @@ struct ListeningSocket: Sendable {
         }
     }
 
+    /// Whether somebody listens on a Unix address.
+    static func hasListener(at address: SocketAddress) -> Bool {
+        let answer = probe(address)
+        return answer == nil || answer == .resourceTemporarilyUnavailable
+    }
+
     /// Connects and ends again: nil when somebody listens, else why not.
     private static func probe(_ address: SocketAddress) -> Errno? {
         do throws(Errno) {

@@ -102,8 +102,8 @@ extension StreamChannel {
     /// By a reset, for which in a Unix stream only the end can stand; where the kernel can't send it
     /// yet the close does. DESIGN §6.
     private func endNow() {
-        guard peerAddress.port != nil || localAddress.port != nil else {
-            try? Socket.shutDownWriting(fd)
+        guard !peerAddress.isUnix else {
+            try? Socket.shutDown(fd)
             return
         }
         try? Socket.set(.linger, to: 0, on: fd)

@@ -167,14 +167,14 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
     /// An error is large, and what is inlined into a reading form lies in the frame of an idle task.
     @inline(never)
     private func took(_ completion: Completion) throws {
+        if completion.result == -Errno.alreadyInProcess.rawValue { throw alreadyReading() }
+        // Aborted: the kernel's word for our own reset, or end, is no news.
+        if case .failed(let error) = inboundEnd { throw error }
         guard completion.result < 0 else {
             inboundEnd = .end
             return
         }
         let error = Errno(negated: completion.result)
-        if error == .alreadyInProcess { throw alreadyReading() }
-        // Aborted: the kernel's word for our own reset is no news.
-        if case .failed(let error) = inboundEnd { throw error }
         guard error == .canceled else {
             let failure = failure(errno: error, "read from")
             inboundEnd = .failed(failure)

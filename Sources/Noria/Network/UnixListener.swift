@@ -12,18 +12,25 @@ public import SystemPackage
 public struct UnixListener: Drainable {
     private let acceptor: Acceptor
 
+    /// How long one who listens is given to end, before the address counts as in use.
+    ///
+    /// The ring of a process that was killed is taken down by the kernel in its own time, and holds
+    /// the listener until then: some milliseconds after the process has gone.
+    private static let pauses: [Duration] = [5, 10, 20, 40, 80].map { .milliseconds($0) }
+
     /// The address that it listens on.
     public var localAddress: SocketAddress { acceptor.localAddress }
 
     /// Listens on a path, which has this mode from its first moment: whoever may write to it may
     /// connect, by default the own user alone.
     ///
-    /// The path of a socket on which nobody listens any more is taken over. The folder must exist,
-    /// and is best one that strangers can't write to.
+    /// The path of a socket on which nobody listens any more is taken over; whether somebody does is
+    /// found out by connecting, and he is given 155 ms to end. The folder must exist, and is best
+    /// one that strangers can't write to.
     ///
     /// - Throws: `NetworkError`: `.addressInUse` when somebody listens there, or the path is
     ///   something else than a socket, which is left alone; `.permissionDenied`, `.badAddress` for
-    ///   a path of more than 107 bytes, `.descriptorsExhausted`, `.noRuntime`.
+    ///   a path of more than 107 bytes, `.descriptorsExhausted`, `.noRuntime`; `CancellationError`.
     public static func bind(
         path: FilePath,
         mode: FilePermissions = [.ownerReadWrite],
@@ -50,6 +57,10 @@ public struct UnixListener: Drainable {
         let network = runtime.configuration.network
         let limits = limits ?? network.limits
         try limits.check("listen on", address)
+        for pause in pauses {
+            guard ListeningSocket.hasListener(at: address) else { break }
+            try await Task.sleep(for: pause)
+        }
         let loop = EventLoop.current ?? runtime.eventLoops.main
         let acceptor = try await loop.bring {
             try Acceptor(
