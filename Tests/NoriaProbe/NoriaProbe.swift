@@ -24,6 +24,7 @@ enum NoriaProbe {
         case "group": Computing.onLoops()
         case "stock group": Computing.onStockPool()
         case "pinned": Loops.pinned()
+        case "misuses": Misuses.run()
         case "on actor": OnActor.run()
         case "timeouts": Timeouts.run()
         case "handlers": Handlers.run()

@@ -10,24 +10,11 @@ import Testing
 
 /// A kernel that has every answer at once, so that nobody who asks it ever has to wait: a byte for
 /// each of 1,280 receives, then the end.
-private final class EagerBackend: Backend {
+private final class EagerBackend: ForwardingBackend {
     static let byteCount = 1280
-    private let base: any Backend
     private var receiveCount = 0
 
-    init(_ base: any Backend) { self.base = base }
-
-    var kind: BackendKind { base.kind }
-    var features: [String] { base.features }
-    var buffers: BufferPool { base.buffers }
-    func register(_ fd: Int32, stopsShort: Bool) throws(Errno) {
-        try base.register(fd, stopsShort: stopsShort)
-    }
-    func deregister(_ fd: Int32) { base.deregister(fd) }
-    func watchWakeup(_ fd: Int32) throws(Errno) { try base.watchWakeup(fd) }
-    func giveBack(_ buffer: BufferID) { base.giveBack(buffer) }
-
-    func submit(_ submission: Submission, token: Token) -> Completion? {
+    override func submit(_ submission: Submission, token: Token) -> Completion? {
         switch submission.kind {
         case .receive:
             receiveCount += 1
@@ -35,16 +22,8 @@ private final class EagerBackend: Backend {
             return Completion(token: token, result: 1, buffer: buffers.take())
         case .send, .sendNow:
             return Completion(token: token, result: Int32(submission.byteCount))
-        case .accept, .connect, .watch: return base.submit(submission, token: token)
+        case .accept, .connect, .watch: return super.submit(submission, token: token)
         }
-    }
-
-    func cancel(_ token: Token, kind: Submission.Kind, descriptor: Int32) {
-        base.cancel(token, kind: kind, descriptor: descriptor)
-    }
-
-    func wait(nanoseconds: Int64, limit: Int, into completions: inout CompletionQueue) -> Bool {
-        base.wait(nanoseconds: nanoseconds, limit: limit, into: &completions)
     }
 }
 

@@ -10,39 +10,28 @@ import Testing
 
 /// A kernel whose word on a receive that is cancelled is a byte, which was faster; later cancels
 /// are obeyed.
-private final class LateBackend: Backend {
-    private let base: any Backend
+private final class LateBackend: ForwardingBackend {
     private var answers: [Completion] = []
     private var receiving: Token?
     private var lateByteCount: Int
 
     init(_ base: any Backend, lateByteCount: Int) {
-        self.base = base
         self.lateByteCount = lateByteCount
+        super.init(base)
     }
 
-    var kind: BackendKind { base.kind }
-    var features: [String] { base.features }
-    var buffers: BufferPool { base.buffers }
-    func register(_ fd: Int32, stopsShort: Bool) throws(Errno) {
-        try base.register(fd, stopsShort: stopsShort)
-    }
-    func deregister(_ fd: Int32) { base.deregister(fd) }
-    func watchWakeup(_ fd: Int32) throws(Errno) { try base.watchWakeup(fd) }
-    func giveBack(_ buffer: BufferID) { base.giveBack(buffer) }
-
-    func submit(_ submission: Submission, token: Token) -> Completion? {
+    override func submit(_ submission: Submission, token: Token) -> Completion? {
         switch submission.kind {
         case .receive:
             receiving = token
             return nil
         case .send, .sendNow:
             return Completion(token: token, result: Int32(submission.byteCount))
-        case .accept, .connect, .watch: return base.submit(submission, token: token)
+        case .accept, .connect, .watch: return super.submit(submission, token: token)
         }
     }
 
-    func cancel(_ token: Token, kind: Submission.Kind, descriptor: Int32) {
+    override func cancel(_ token: Token, kind: Submission.Kind, descriptor: Int32) {
         guard receiving == token else { return }
         receiving = nil
         guard lateByteCount > 0 else {
@@ -52,7 +41,9 @@ private final class LateBackend: Backend {
         answers.append(Completion(token: token, result: 1, buffer: buffers.take()))
     }
 
-    func wait(nanoseconds: Int64, limit: Int, into completions: inout CompletionQueue) -> Bool {
+    override func wait(nanoseconds: Int64, limit: Int, into completions: inout CompletionQueue)
+        -> Bool
+    {
         let isRoused = base.wait(
             nanoseconds: answers.isEmpty ? nanoseconds : 0,
             limit: limit,

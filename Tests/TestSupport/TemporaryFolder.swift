@@ -13,10 +13,12 @@ package final class TemporaryFolder: Sendable {
         path = String(cString: made)
     }
 
-    deinit {
-        for name in LeakCheck.entries(of: path) where unlink("\(path)/\(name)") != 0 {
-            rmdir("\(path)/\(name)")
-        }
+    deinit { Self.remove(path) }
+
+    /// Removes a file, or a folder with all that stands in it.
+    package static func remove(_ path: String) {
+        guard unlink(path) != 0 else { return }
+        for name in LeakCheck.entries(of: path) { remove("\(path)/\(name)") }
         rmdir(path)
     }
 

@@ -15,6 +15,7 @@ extension EventLoop {
     /// When it is so, no other loop takes what the present job enqueues: the task itself may be
     /// enqueued again before it waits, when a preference has just ended.
     var isHome: Bool {
+        // SAFETY: the executor is compared only, and lives as long as its loop: for ever.
         guard isCurrent, noria_task_stays_on(Unmanaged.passUnretained(tasks).toOpaque()) else {
             return false
         }

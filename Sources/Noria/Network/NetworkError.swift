@@ -82,7 +82,7 @@ public struct NetworkError: Error, CustomStringConvertible, Sendable {
     public var causes: [NetworkError] { details.causes }
     private var advice: String? { details.advice }
     /// The number of the connection that it happened on.
-    private var connection: UInt64? { details.connection }
+    var connection: UInt64? { details.connection }
 
     init(
         _ kind: Kind,

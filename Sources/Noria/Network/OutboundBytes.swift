@@ -139,12 +139,16 @@ public struct OutboundBytes: Sendable {
     }
 
     /// Ends this direction after what was written: the peer reads the end.
+    ///
+    /// Whoever writes from its call on is told that the stream is closed. Cancelled it throws
+    /// `CancellationError`, and the end goes out with the close.
     public func finish() async throws {
         guard channel.loop.isHome else {
             return try await channel.loop.bring { try await self.finish() }
         }
-        // Others may write while it waits: what was taken is sent.
-        repeat { try await flush() } while channel.unsentByteCount > 0
+        // Refused first, or one who writes without end would keep it from its end.
+        channel.isFinishing = true
+        try await flush()
         channel.finishOutbound()
     }
 

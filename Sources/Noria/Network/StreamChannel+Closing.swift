@@ -27,12 +27,12 @@ extension StreamChannel {
         return try result.get()
     }
 
-    /// Whoever waits in a call of the owner's goes on; later calls look for themselves.
+    /// Where the owner waits it goes on, and no other task; later calls look for themselves.
     private func ownerCancelled() {
         guard owner != nil else { return }
         ownerIsCancelled = true
-        interruptReader(.cancelled)
-        cancelWaiters()
+        if isOwnerReading { interruptReader(.cancelled) }
+        cancelWaiter(OutboundWaiter.owner)
     }
 
     /// Sends what waits, ends our direction, waits for the peer's end, closes.
@@ -54,7 +54,11 @@ extension StreamChannel {
         phase = .closing
         endTimeouts()
         await waitUntilSent()
-        let linger = LingerTimer(self)
+        // From here on the peer's end is waited for.
+        let linger = CloseTimer(limits.lingerTimeout, on: loop) { [self] in
+            interruptReader(.lingered)
+            return false
+        }
         defer { linger.end() }
         if reader != nil { await endForeignRead() }
         if outboundError == nil { try? Socket.shutDownWriting(fd) }
@@ -70,8 +74,6 @@ extension StreamChannel {
         guard phase == .open, outboundError == nil else { return }
         outboundError = failure(.closed, "write to")
         try? Socket.shutDownWriting(fd)
-        // Whoever waits to write more is told.
-        releaseWaiters()
     }
 
     /// A reset, now: whatever waits to be sent is dropped.
@@ -116,18 +118,24 @@ extension StreamChannel {
     }
 
     /// Waits, even when cancelled, until everything is sent or can't be, or the peer has taken
-    /// nothing for long.
+    /// nothing for the write time-out, or 30 s; in a cancelled task for the linger time.
     private func waitUntilSent() async {
         flushNow()
         guard unsentByteCount > 0, outboundError == nil else { return }
         let patience = Task.isCancelled ? limits.lingerTimeout : limits.writeTimeout ?? .seconds(30)
-        let stall = StallTimer(self, patience)
+        var before = unsentByteCount
+        let stall = CloseTimer(patience, on: loop) { [self] in
+            guard unsentByteCount < before else {
+                abort()
+                return false
+            }
+            before = unsentByteCount
+            return true
+        }
         defer { stall.end() }
-        let id = OutboundWaiter.closer
-        _ = await withUnsafeContinuation {
-            waiters.append(
-                OutboundWaiter(id: id, limit: 0, parked: Parked($0, as: loop.currentRole))
-            )
+        let _: Bool = await withUnsafeContinuation {
+            let parked = Parked($0, as: loop.currentRole)
+            waiters.append(OutboundWaiter(id: OutboundWaiter.closer, limit: 0, parked: parked))
         }
     }
 
@@ -137,7 +145,7 @@ extension StreamChannel {
         while receiveToken != nil { await waitForCompletion() }
     }
 
-    private func readUntilPeerEnds(_ linger: LingerTimer) async {
+    private func readUntilPeerEnds(_ linger: CloseTimer) async {
         // After a time-out the peer may still send: a reset now could eat our last word.
         if case .timedOut = inboundEnd { inboundEnd = nil }
         while true {
@@ -151,9 +159,7 @@ extension StreamChannel {
                 loop.countOperation()
             case .pending(let token):
                 receiveToken = token
-                completion = await withUnsafeContinuation {
-                    reader = Parked($0, as: loop.currentRole)
-                }
+                completion = await suspendReader()
             }
             guard completion.result > 0 else { return }
             if let buffer = completion.buffer { engine.giveBack(buffer) }
@@ -184,57 +190,33 @@ extension StreamChannel {
     }
 }
 
-/// Aborts a close whose peer takes none of what is unsent for a while: the write time-out, or 30 s;
-/// in a cancelled task the linger time.
-private final class StallTimer: TimerOwner {
-    private let channel: StreamChannel
+/// A time that part of a close may take.
+private final class CloseTimer: TimerOwner {
+    private let loop: EventLoop
+    private let length: UInt64
+    /// Whether it is to be set once more.
+    private let whenUp: () -> Bool
     private var id: TimerID?
-    private let patience: Duration
-    private var unsentByteCount: Int
+    private(set) var isOver = false
 
-    init(_ channel: StreamChannel, _ patience: Duration) {
-        self.channel = channel
-        self.patience = patience
-        unsentByteCount = channel.unsentByteCount
+    init(_ length: Duration, on loop: EventLoop, _ whenUp: @escaping () -> Bool) {
+        self.loop = loop
+        self.length = UInt64(length.nanoseconds)
+        self.whenUp = whenUp
         arm()
     }
 
     private func arm() {
-        let deadline = MonotonicClock.now &+ UInt64(patience.nanoseconds)
-        id = channel.loop.timers.add(deadline: deadline, owner: self)
+        id = loop.timers.add(deadline: MonotonicClock.now &+ length, owner: self)
     }
 
     func end() {
-        if let id = id.take() { channel.loop.timers.cancel(id) }
+        if let id = id.take() { loop.timers.cancel(id) }
     }
 
     func timerFired(_ context: UInt) {
         id = nil
-        guard channel.unsentByteCount < unsentByteCount else { return channel.abort() }
-        unsentByteCount = channel.unsentByteCount
-        arm()
-    }
-}
-
-/// How long the peer's end is waited for, when all is sent.
-private final class LingerTimer: TimerOwner {
-    private let channel: StreamChannel
-    private var id: TimerID?
-    private(set) var isOver = false
-
-    init(_ channel: StreamChannel) {
-        self.channel = channel
-        let length = UInt64(channel.limits.lingerTimeout.nanoseconds)
-        id = channel.loop.timers.add(deadline: MonotonicClock.now &+ length, owner: self)
-    }
-
-    func end() {
-        if let id = id.take() { channel.loop.timers.cancel(id) }
-    }
-
-    func timerFired(_ context: UInt) {
-        id = nil
+        if whenUp() { return arm() }
         isOver = true
-        channel.interruptReader(.lingered)
     }
 }

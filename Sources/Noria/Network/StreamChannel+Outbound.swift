@@ -6,8 +6,8 @@ internal import SystemPackage
 
 /// Somebody who waits until no more than `limit` bytes are unsent.
 struct OutboundWaiter {
-    /// The close itself, which no cancellation cuts short.
-    static let closer: UInt64 = 0
+    /// The close, which no cancellation cuts short, and the owner; each waits once at a time.
+    static let (closer, owner): (UInt64, UInt64) = (0, 1)
     let id: UInt64
     let limit: Int
     let parked: Parked<Bool>
@@ -31,7 +31,7 @@ extension StreamChannel {
 
     func checkOutbound() throws(NetworkError) {
         if let outboundError { throw outboundError }
-        guard phase == .open else { throw failure(.closed, "write to") }
+        guard phase == .open, !isFinishing else { throw failure(.closed, "write to") }
     }
 
     private func scheduleFlush() {
@@ -94,7 +94,7 @@ extension StreamChannel {
     func forward(_ completion: Completion) throws(NetworkError) {
         let bytes = engine.bytes(of: completion)
         guard let buffer = completion.buffer, let start = bytes.baseAddress else { return }
-        guard outboundError == nil, phase == .open else {
+        guard outboundError == nil, phase == .open, !isFinishing else {
             engine.giveBack(buffer)
             return try checkOutbound()
         }
@@ -140,8 +140,8 @@ extension StreamChannel {
 
     /// Open, and nothing waits to be sent.
     private var isClear: Bool {
-        sendToken == nil && outboundError == nil && phase == .open && filling.isEmpty
-            && sending.isEmpty
+        sendToken == nil && outboundError == nil && phase == .open && !isFinishing
+            && filling.isEmpty && sending.isEmpty
     }
 
     @inline(__always)
@@ -179,16 +179,16 @@ extension StreamChannel {
     func waitUntilUnsent(atMost limit: Int) async throws {
         if unsentByteCount > limit, outboundError == nil {
             if Task.isCancelled { throw CancellationError() }
-            waiterCount &+= 1
-            let id = waiterCount
             let wasCancelled: Bool
             if owner == TaskIdentity.current {
                 wasCancelled = await withUnsafeContinuation {
-                    let parked = Parked($0, as: loop.currentRole)
+                    let (id, parked) = (OutboundWaiter.owner, Parked($0, as: loop.currentRole))
                     waiters.append(OutboundWaiter(id: id, limit: limit, parked: parked))
                     noteHeldBack()
                 }
             } else {
+                lastWaiter &+= 1
+                let id = lastWaiter
                 wasCancelled = await loop.park { parked in
                     if unsentByteCount > limit, outboundError == nil, !Task.isCancelled {
                         waiters.append(OutboundWaiter(id: id, limit: limit, parked: parked))
@@ -205,18 +205,9 @@ extension StreamChannel {
         if let outboundError { throw outboundError }
     }
 
-    private func cancelWaiter(_ id: UInt64) {
+    func cancelWaiter(_ id: UInt64) {
         guard let index = waiters.firstIndex(where: { $0.id == id }) else { return }
         waiters.remove(at: index).parked.resume(returning: true, on: loop)
-        noteHeldBack()
-    }
-
-    /// Ends every wait of writers with a cancellation.
-    func cancelWaiters() {
-        for waiter in waiters where waiter.id != OutboundWaiter.closer {
-            waiter.parked.resume(returning: true, on: loop)
-        }
-        waiters.removeAll { $0.id != OutboundWaiter.closer }
         noteHeldBack()
     }
 

@@ -29,7 +29,8 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
     // Reading.
     @exclusivity(unchecked) var reader: Parked<Completion>?
     @exclusivity(unchecked) var receiveToken: Token?
-    /// The cancellable reads so far, and the one that waits or was the last to.
+    /// The reads so far that bring their cancellation with them, and the last that waited: 0 is the
+    /// owner's.
     @exclusivity(unchecked) private var readerCount: UInt64 = 0
     @exclusivity(unchecked) private var readerID: UInt64 = 0
     @exclusivity(unchecked) var interruption = Interruption.none
@@ -51,8 +52,10 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
     @exclusivity(unchecked) var sendToken: Token?
     @exclusivity(unchecked) var isFlushScheduled = false
     @exclusivity(unchecked) var outboundError: NetworkError?
+    /// What was taken still goes out, and then the end.
+    @exclusivity(unchecked) var isFinishing = false
     @exclusivity(unchecked) var waiters: [OutboundWaiter] = []
-    @exclusivity(unchecked) var waiterCount: UInt64 = 0
+    @exclusivity(unchecked) var lastWaiter = OutboundWaiter.owner
     /// `unsentByteCount` as other threads see it: of the end of the last turn that wrote or sent.
     let publishedUnsentByteCount = Atomic<Int>(0)
 
@@ -262,8 +265,11 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
         return Task.isCancelled || isOver || isDrained ? .canceled : nil
     }
 
+    /// Whether the one who reads is the owner, or the close.
+    var isOwnerReading: Bool { readerID == 0 }
+
     @inline(__always)
-    private func suspendReader() async -> Completion {
+    func suspendReader() async -> Completion {
         await withUnsafeContinuation {
             readerID = 0
             reader = Parked($0, as: loop.currentRole)

@@ -84,7 +84,13 @@ public final class Runtime: Sendable {
         _ body: sending @escaping (Runtime) async throws -> Void
     ) -> Never {
         do {
-            let outcome = try run(configuration, file: file, line: line, body)
+            // The signals stay caught: a second SIGTERM must not end what is ending by itself.
+            let outcome = try run(
+                configuration,
+                origin: "\(file):\(line)",
+                keepsSignals: true,
+                body
+            )
             if case .failure(let error) = outcome.result, outcome.report.exitCode == .failure {
                 Thread.write("error: \(error)\n", to: 2)
             }
@@ -110,6 +116,15 @@ public final class Runtime: Sendable {
         _ configuration: RuntimeConfiguration = .production,
         file: StaticString = #fileID,
         line: UInt = #line,
+        _ body: sending @escaping (Runtime) async throws -> Value
+    ) throws(RuntimeError) -> RuntimeOutcome<Value> {
+        try run(configuration, origin: "\(file):\(line)", keepsSignals: false, body)
+    }
+
+    private static func run<Value: Sendable>(
+        _ configuration: RuntimeConfiguration,
+        origin: String,
+        keepsSignals: Bool,
         _ body: sending @escaping (Runtime) async throws -> Value
     ) throws(RuntimeError) -> RuntimeOutcome<Value> {
         let running = present.withLock { $0.runtime == nil ? nil : $0.origin }
@@ -140,13 +155,14 @@ public final class Runtime: Sendable {
             eventLoops: loops,
             originalDescriptorLimit: descriptors.original
         )
-        present.withLock { $0 = (runtime, "\(file):\(line)") }
+        present.withLock { $0 = (runtime, origin) }
         defer { present.withLock { $0.runtime = nil } }
-        return try runtime.turn(Engine(backend: backend), body)
+        return try runtime.turn(Engine(backend: backend), keepsSignals: keepsSignals, body)
     }
 
     private func turn<Value: Sendable>(
         _ engine: Engine,
+        keepsSignals: Bool,
         _ body: sending @escaping (Runtime) async throws -> Value
     ) throws(RuntimeError) -> RuntimeOutcome<Value> {
         let loop = eventLoops.main
@@ -180,7 +196,6 @@ public final class Runtime: Sendable {
         shutdown.closeLeftovers()
         ExecutorInstallation.setRunning(nil)
         threads.end()
-        signalWatch.end()
         dispatch?.end()
         loop.end()
         guard let result = root.result else {
@@ -188,6 +203,8 @@ public final class Runtime: Sendable {
         }
         let report = shutdown.end(exitCode: exitCode(of: result))
         configuration.logger.info("ended: \(report)")
+        // After the last line of the log: without them a broken pipe would end the process.
+        if !keepsSignals { signalWatch.end() }
         if let signal = signalWatch.deadly { SignalInbox.endProcess(by: signal.rawValue) }
         return RuntimeOutcome(result: result, report: report)
     }
@@ -225,9 +242,15 @@ public final class Runtime: Sendable {
 
     /// Takes an error that nobody awaits.
     ///
-    /// Cancellation is no error while a shutdown cancels.
+    /// Cancellation is no error while a shutdown cancels, nor is a reset by the peer.
     func report(_ error: any Error, on connection: StreamChannel) {
         if error is CancellationError, shutdown.phase != .running { return }
+        if let error = error as? NetworkError, error.kind == .reset,
+            error.connection == connection.id
+        {
+            // It is the peer's doing, and whoever is hostile could fill a disk with it.
+            return configuration.logger.debug("\(connection): ended by its peer: \(error)")
+        }
         configuration.logger.error("\(connection): the handler threw: \(error)")
     }
 }

@@ -8,19 +8,16 @@ import TestSupport
 
 /// A machine made of files in a temporary folder, which goes with it.
 final class MachineFixture {
-    private let root: String
+    private let folder: TemporaryFolder
+    private var root: String { folder.path }
 
     /// A machine in good order, without control groups.
     init(_ files: [String: String] = [:]) throws {
-        var template = Array("/tmp/noria-machine-XXXXXX".utf8CString)
-        guard mkdtemp(&template) != nil else { throw ChildProcess.Failure("no temporary folder") }
-        root = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+        folder = try TemporaryFolder()
         for (path, text) in Self.plain.merging(files, uniquingKeysWith: { $1 }) {
             try write(text, to: path)
         }
     }
-
-    deinit { Self.remove(root) }
 
     var machine: Machine {
         machine(affinity: 8)
@@ -53,14 +50,7 @@ final class MachineFixture {
         mkdir(root + path, 0o700)
     }
 
-    func remove(_ path: String) { Self.remove(root + path) }
-
-    private static func remove(_ path: String) {
-        guard unlink(path) != 0 else { return }
-        for name in LeakCheck.entries(of: path) { remove("\(path)/\(name)") }
-        for name in [".dockerenv", ".containerenv"] { unlink("\(path)/\(name)") }
-        rmdir(path)
-    }
+    func remove(_ path: String) { TemporaryFolder.remove(root + path) }
 
     private static let plain = [
         "/proc/sys/kernel/osrelease": "6.12.7-generic\n",
