@@ -55,6 +55,34 @@ struct CommandLineTests {
         #expect(errors.contains("--frobnicate"))
     }
 
+    @Test(
+        "with hardly a descriptor it says so, or serves and ends at once",
+        arguments: Backends.all
+    )
+    func hardlyADescriptor(backend: String) throws {
+        for limit in 4...9 {
+            let process = try ChildProcess(
+                "/bin/sh",
+                [
+                    "-c",
+                    "ulimit -n \(limit); exec \(ChildProcess.productFolder)/noria echo --port 0"
+                        + " --backend \(backend)",
+                ]
+            )
+            guard (try? process.output.line(containing: "listening on")) != nil else {
+                let exit = try process.waitForExit()
+                #expect(exit == .code(1) || exit == .code(78), "\(limit): \(exit)")
+                let errors = try process.errors.all()
+                #expect(errors.contains("ulimit -n") || errors.contains("EMFILE"), "\(errors)")
+                continue
+            }
+            // A queue that is empty is emptied, though no descriptor is left to accept with: the
+            // drain's budget would be 22 s, and the wait gives up after 10.
+            process.signal(SIGTERM)
+            #expect(try process.waitForExit() == .code(0), "\(limit)")
+        }
+    }
+
     @Test("a number of loops that nobody can have is refused")
     func loopsOutOfRange() throws {
         for count in ["0", "1025"] {

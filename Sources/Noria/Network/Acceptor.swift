@@ -112,7 +112,12 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
             }
             // The queue is emptied by asking, not by waiting for what will not come.
             if state == .emptying {
-                var result = Int32(truncatingIfNeeded: Socket.accept(socket.fd))
+                // Without a descriptor left accept says so even of an empty queue.
+                let isEmpty = !Descriptor.waits(socket.fd, nanoseconds: 0)
+                var result =
+                    isEmpty
+                    ? -Errno.resourceTemporarilyUnavailable.rawValue
+                    : Int32(truncatingIfNeeded: Socket.accept(socket.fd))
                 if result == -Errno.resourceTemporarilyUnavailable.rawValue {
                     close()
                     result = -Errno.canceled.rawValue

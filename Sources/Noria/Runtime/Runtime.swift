@@ -136,6 +136,17 @@ public final class Runtime: Sendable {
         let descriptors = RaisedDescriptorLimit.raise(configuration.logger)
         defer { descriptors.restore() }
         let (backend, report) = try BackendReport.choose(configuration.backend)
+        do throws(Errno) {
+            // Looked for here: the main loop is made where nothing can be thrown, and Dispatch,
+            // which makes a descriptor for its main queue, traps when it gets none.
+            let first = try Descriptor.event()
+            defer { Descriptor.close(first) }
+            Descriptor.close(try Descriptor.event())
+        } catch {
+            throw RuntimeError(
+                .backendUnavailable("no eventfd for the main loop: \(error); raise 'ulimit -n'")
+            )
+        }
         ExecutorInstallation.install()
         guard ExecutorInstallation.holds else {
             throw RuntimeError(
