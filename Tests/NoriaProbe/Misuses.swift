@@ -8,7 +8,7 @@ enum Misuses {
 
     static func run() {
         do {
-            _ = try Runtime.run(NoriaProbe.configuration) { _ in
+            let first = try Runtime.run(NoriaProbe.configuration) { _ in
                 try await finishBesideWriter()
                 try await secondServe()
                 try await secondReader()
@@ -18,6 +18,7 @@ enum Misuses {
                 try await slowPeer()
                 kept = try await pair { _ in }
             }
+            if case .failure(let error) = first.result { print("failed: \(error)") }
             let outcome = try Runtime.run(NoriaProbe.configuration) { _ in
                 do { _ = try await kept?.inbound.next() } catch {
                     print("kept: \(kind(of: error))")
@@ -51,17 +52,14 @@ enum Misuses {
         }
         return try await TCPConnection.connect(
             host: "127.0.0.1",
-            port: listener.localAddress.port ?? 0,
-            options: options
+            port: listener.localAddress.port ?? 0
         )
     }
 
     /// More than both kernels' buffers take.
     private static let answer = [UInt8](repeating: 7, count: 4_000_000)
-    private static let small = SocketOptions(
-        receiveBufferByteCount: 16_384,
-        sendBufferByteCount: 16_384
-    )
+    /// The server's. With a small buffer the kernel would wait for each of its large segments.
+    private static let small = SocketOptions(sendBufferByteCount: 262_144)
     private static let roomy = StreamLimits(
         outboundByteCountLimit: 8_000_000,
         lingerTimeout: .milliseconds(200)
@@ -108,8 +106,11 @@ enum Misuses {
     }
 
     private static func closeWhileAccepting() async throws {
+        var port = 0
         for _ in 0..<50 {
-            let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+            // The port is free at once, each time.
+            let listener = try await TCPListener.bind(host: "127.0.0.1", port: port)
+            port = listener.localAddress.port ?? 0
             let serving = Task.immediate { try await listener.serve { _ in } }
             await listener.close()
             try await serving.value

@@ -35,6 +35,8 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
     var channels: [UInt64: StreamChannel] = [:]
     var isServing = false
     private var drainWaiters: [Parked<Void>] = []
+    private var isReleased = false
+    private var releaseWaiters: [Parked<Void>] = []
     var isDraining = false
     var isAborted = false
 
@@ -266,8 +268,20 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
         if let acceptToken { loop.engine.cancel(acceptToken) } else { release() }
     }
 
+    /// The same, and waits until the address is free for others.
+    ///
+    /// Loop thread only.
+    func closeAndRelease() async {
+        close()
+        guard !isReleased else { return }
+        await withUnsafeContinuation { releaseWaiters.append(Parked($0, as: loop.currentRole)) }
+    }
+
     private func release() {
         loop.engine.backend.deregister(socket.fd)
         socket.close()
+        isReleased = true
+        for waiter in releaseWaiters { waiter.resume(returning: (), on: loop) }
+        releaseWaiters = []
     }
 }

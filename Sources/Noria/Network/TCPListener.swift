@@ -109,10 +109,12 @@ public struct TCPListener: Drainable {
         for acceptor in acceptors { acceptor.loop.perform { acceptor.abort() } }
     }
 
-    /// Stops accepting at once and closes the sockets.
+    /// Stops accepting at once and closes the sockets; their address is free when it returns.
     ///
     /// Connections go on. Any thread.
     public func close() async {
-        for acceptor in acceptors { await acceptor.loop.bring { acceptor.close() } }
+        for acceptor in acceptors {
+            await acceptor.loop.bring { await acceptor.closeAndRelease() }
+        }
     }
 }

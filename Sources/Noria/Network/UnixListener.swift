@@ -109,5 +109,7 @@ public struct UnixListener: Drainable {
     /// Stops accepting at once, closes the socket and removes its path.
     ///
     /// Connections go on. Any thread.
-    public func close() async { await acceptor.loop.bring { [acceptor] in acceptor.close() } }
+    public func close() async {
+        await acceptor.loop.bring { [acceptor] in await acceptor.closeAndRelease() }
+    }
 }
