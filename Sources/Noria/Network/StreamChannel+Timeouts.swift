@@ -9,33 +9,33 @@ internal import NoriaSystem
 extension StreamChannel: TimerOwner {
     /// A byte came or went.
     @inline(__always)
-    func noteByte() { timeouts?.noteByte(loop.now) }
+    func noteByte() { timing?.timeouts.noteByte(loop.now) }
 
     /// Notes in `began` when a reading form first found a message's beginning in hand, and not its
     /// end.
     func noteMessage(_ began: inout UInt64?) {
-        if timeouts != nil, began == nil, !unread.isEmpty { began = loop.now }
+        if timing != nil, began == nil, !unread.isEmpty { began = loop.now }
     }
 
     /// A reader waits for the rest of a message that began then.
     func beginWait(forMessageSince began: UInt64) {
-        timeouts?.beginWait(forMessageSince: began)
+        timing?.timeouts.beginWait(forMessageSince: began)
         arm(.read)
     }
 
     /// Looks whether writers are held back, and times it if they are.
     @inline(__always)
     func noteHeldBack() {
-        guard timeouts != nil else { return }
-        timeouts?.noteHeldBack(loop.now, isHeldBack)
+        guard timing != nil else { return }
+        timing?.timeouts.noteHeldBack(loop.now, isHeldBack)
         arm(.write)
     }
 
     /// Bytes went out, and whoever waited for that has been woken.
     @inline(__always)
     func noteProgress() {
-        guard timeouts != nil else { return }
-        timeouts?.noteProgress(loop.now, isHeldBack)
+        guard timing != nil else { return }
+        timing?.timeouts.noteProgress(loop.now, isHeldBack)
     }
 
     private var isHeldBack: Bool {
@@ -44,14 +44,14 @@ extension StreamChannel: TimerOwner {
 
     /// Sets the timer of a time-out that runs, unless it is set: it will look for itself.
     func arm(_ kind: StreamTimeouts.Kind) {
-        guard timers[Int(kind.rawValue)] == nil, let deadline = timeouts?.deadline(of: kind) else {
-            return
-        }
+        guard let timing, timing.timers[Int(kind.rawValue)] == nil,
+            let deadline = timing.timeouts.deadline(of: kind)
+        else { return }
         set(kind, deadline)
     }
 
     private func set(_ kind: StreamTimeouts.Kind, _ deadline: UInt64) {
-        timers[Int(kind.rawValue)] = loop.timers.add(
+        timing?.timers[Int(kind.rawValue)] = loop.timers.add(
             deadline: deadline,
             owner: self,
             context: kind.rawValue
@@ -60,8 +60,8 @@ extension StreamChannel: TimerOwner {
 
     func timerFired(_ context: UInt) {
         guard let kind = StreamTimeouts.Kind(rawValue: context) else { return }
-        timers[Int(context)] = nil
-        guard phase == .open, let deadline = timeouts?.deadline(of: kind) else { return }
+        timing?.timers[Int(context)] = nil
+        guard phase == .open, let deadline = timing?.timeouts.deadline(of: kind) else { return }
         if deadline > loop.now { return set(kind, deadline) }
         expire(kind)
     }
@@ -113,7 +113,7 @@ extension StreamChannel: TimerOwner {
     func noteTimedOut(_ kind: StreamTimeouts.Kind) -> NetworkError {
         let error = timedOut(kind)
         inboundEnd = .timedOut(error)
-        timeouts?.end(loop.now)
+        timing?.timeouts.end(loop.now)
         arm(.farewell)
         return error
     }
@@ -125,10 +125,9 @@ extension StreamChannel: TimerOwner {
 
     /// The close has its own time.
     func endTimeouts() {
-        guard timeouts != nil else { return }
-        timeouts = nil
-        for index in timers.indices {
-            if let id = timers[index].take() { loop.timers.cancel(id) }
+        guard let timing = timing.take() else { return }
+        for index in timing.timers.indices {
+            if let id = timing.timers[index] { loop.timers.cancel(id) }
         }
     }
 }

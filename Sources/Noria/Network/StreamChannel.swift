@@ -13,69 +13,72 @@ internal import SystemPackage
 /// loop's thread; what other threads call posts to the loop. SAFETY (`@exclusivity(unchecked)`): no
 /// access spans a call that reaches the same property again.
 final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked Sendable {
+    // What a byte touches on the way that wakes no task stands first and together: a server of a
+    // thousand connections finds none of it in the processor's first cache.
     let loop: EventLoop
     let engine: Engine
-    let id: UInt64
-    let limits: StreamLimits
-    let localAddress: SocketAddress
-    let peerAddress: SocketAddress
-    /// Of a Unix peer.
-    let peerCredentials: PeerCredentials?
     let fd: Int32
-
-    /// Connections are numbered from 1 over the life of the process.
-    private static let lastID = Atomic<UInt64>(0)
-
-    // Reading.
-    @exclusivity(unchecked) var reader: Parked<Completion>?
-    @exclusivity(unchecked) var receiveToken: Token?
-    /// The reads so far that bring their cancellation with them, and the last that waited: 0 is the
-    /// owner's.
-    @exclusivity(unchecked) private var readerCount: UInt64 = 0
-    @exclusivity(unchecked) private var readerID: UInt64 = 0
+    @exclusivity(unchecked) var phase = Phase.open
     @exclusivity(unchecked) var interruption = Interruption.none
-    @exclusivity(unchecked) var inboundEnd: InboundEnd?
-    /// Where the reader that waits would send the bytes to, unchanged: see `forward`.
-    @exclusivity(unchecked) var forwarding: StreamChannel?
-    @exclusivity(unchecked) var forwardedByteCount = 0
-    /// Received, and not yet taken by a reading form.
-    @exclusivity(unchecked) var unread = InboundBuffer()
+    @exclusivity(unchecked) var owesAnswer = false
+    @exclusivity(unchecked) var isMarkedIdle = false
+    @exclusivity(unchecked) var isFlushScheduled = false
+    /// What was taken still goes out, and then the end.
+    @exclusivity(unchecked) var isFinishing = false
     /// `unread` is with a reader on another thread, and holds the connection busy there.
     @exclusivity(unchecked) var isUnreadLent = false
     /// A reading form is under way, from its first byte to its last.
     @exclusivity(unchecked) var isReading = false
-
-    // Writing: `filling` takes what is written while `sending` is with the kernel.
+    /// Set once by the loop, asked by anyone.
+    private let drainBegan = Atomic<Bool>(false)
+    @exclusivity(unchecked) var receiveToken: Token?
+    @exclusivity(unchecked) var sendToken: Token?
+    /// Where the reader that waits would send the bytes to, unchanged: see `forward`.
+    @exclusivity(unchecked) var forwarding: StreamChannel?
+    @exclusivity(unchecked) var forwardedByteCount = 0
+    @exclusivity(unchecked) var timing: StreamTiming?
+    @exclusivity(unchecked) var inboundEnd: InboundEnd?
+    @exclusivity(unchecked) var outboundError: NetworkError?
+    /// `filling` takes what is written while `sending` is with the kernel.
     @exclusivity(unchecked) var filling = OutboundBuffer()
     @exclusivity(unchecked) var sending = OutboundBuffer()
-    @exclusivity(unchecked) var lent: (buffer: BufferID, count: Int)?
-    @exclusivity(unchecked) var sendToken: Token?
-    @exclusivity(unchecked) var isFlushScheduled = false
-    @exclusivity(unchecked) var outboundError: NetworkError?
-    /// What was taken still goes out, and then the end.
-    @exclusivity(unchecked) var isFinishing = false
     @exclusivity(unchecked) var waiters: [OutboundWaiter] = []
+    @exclusivity(unchecked) var lent: (buffer: BufferID, count: Int)?
+    /// The close, while it waits for the kernel to let go of our memory.
+    @exclusivity(unchecked) var completionWaiter: Parked<Void>?
+
+    // Reading.
+    @exclusivity(unchecked) var reader: Parked<Completion>?
+    /// Received, and not yet taken by a reading form.
+    @exclusivity(unchecked) var unread = InboundBuffer()
+    /// The reads so far that bring their cancellation with them, and the last that waited: 0 is the
+    /// owner's.
+    @exclusivity(unchecked) private var readerCount: UInt64 = 0
+    @exclusivity(unchecked) private var readerID: UInt64 = 0
+
+    // Writing.
     @exclusivity(unchecked) var lastWaiter = OutboundWaiter.owner
     /// `unsentByteCount` as other threads see it: of the end of the last turn that wrote or sent.
     let publishedUnsentByteCount = Atomic<Int>(0)
 
-    // Ending.
-    @exclusivity(unchecked) var owesAnswer = false
-    @exclusivity(unchecked) var isMarkedIdle = false
-    /// Set once by the loop, asked by anyone.
-    private let drainBegan = Atomic<Bool>(false)
-    @exclusivity(unchecked) var phase = Phase.open
-    /// The close, while it waits for the kernel to let go of our memory.
-    @exclusivity(unchecked) var completionWaiter: Parked<Void>?
-    @exclusivity(unchecked) var closeWaiters: [Parked<Void>] = []
-    /// The task whose cancellation `serve` passes on, so that its reads need no handler of theirs.
+    // The task whose cancellation `serve` passes on, so that its reads need no handler of theirs.
     @exclusivity(unchecked) var owner: TaskIdentity?
     @exclusivity(unchecked) var ownerIsCancelled = false
+
+    // Ending.
+    @exclusivity(unchecked) var closeWaiters: [Parked<Void>] = []
     @exclusivity(unchecked) var onClosed: ((StreamChannel) -> Void)?
 
-    // Time-outs: see `StreamTimeouts`. There is one timer at most of each kind, in its order.
-    @exclusivity(unchecked) var timeouts: StreamTimeouts?
-    @exclusivity(unchecked) var timers: InlineArray<4, TimerID?> = .init(repeating: nil)
+    // Who it is.
+    let id: UInt64
+    let localAddress: SocketAddress
+    let peerAddress: SocketAddress
+    /// Of a Unix peer.
+    let peerCredentials: PeerCredentials?
+    let limits: StreamLimits
+
+    /// Connections are numbered from 1 over the life of the process.
+    private static let lastID = Atomic<UInt64>(0)
 
     enum Phase { case open, closing, closed }
 
@@ -113,7 +116,7 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
         try options.apply(to: fd, of: peerAddress)
         if !isRegistered { try engine.backend.register(fd, stopsShort: isUnix) }
         loop.countConnection(1)
-        timeouts = StreamTimeouts(limits, now: loop.now)
+        timing = StreamTiming(limits, now: loop.now)
         arm(.idle)
     }
 
@@ -290,7 +293,7 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
         case .receive:
             receiveToken = nil
             var completion = completion
-            timeouts?.endWait(loop.now, hasBytes: completion.result > 0)
+            timing?.timeouts.endWait(loop.now, hasBytes: completion.result > 0)
             if let target = forwarding {
                 guard let left = forward(completion, beforeReaderTo: target) else { return }
                 completion = left

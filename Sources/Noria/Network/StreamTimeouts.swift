@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import NoriaEngine
 internal import NoriaSystem
 
 /// What a stream's time-outs are counted from, as a value: events in, deadlines out.
@@ -74,6 +75,21 @@ struct StreamTimeouts {
     private static func sum(_ begin: UInt64?, _ length: UInt64?) -> UInt64? {
         guard let begin, let length else { return nil }
         return begin.addingReportingOverflow(length).overflow ? .max : begin &+ length
+    }
+}
+
+/// The time-outs of one stream, with a timer of each kind at most, in its order.
+///
+/// Apart, since most streams have none. Loop thread only. SAFETY (`@exclusivity(unchecked)`): no
+/// access spans a call that reaches the same property again.
+final class StreamTiming {
+    @exclusivity(unchecked) var timeouts: StreamTimeouts
+    @exclusivity(unchecked) var timers: InlineArray<4, TimerID?> = .init(repeating: nil)
+
+    /// nil when there is nothing to time.
+    init?(_ limits: StreamLimits, now: UInt64) {
+        guard let timeouts = StreamTimeouts(limits, now: now) else { return nil }
+        self.timeouts = timeouts
     }
 }
 
