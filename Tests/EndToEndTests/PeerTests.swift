@@ -155,22 +155,31 @@ struct PeerTests {
             ["idle clients", "\(server.port)", "\(count)"]
         )
         try clients.output.line(containing: "connected: \(count)")
+        // Connected is not accepted: the last of them wait in the backlog.
+        try Waiting.until("all of them to be accepted") {
+            server.process.descriptorCount > count
+        } seen: {
+            "\(server.process.descriptorCount) descriptors"
+        }
         #expect(try healthy.echoes())
-        let after = try server.process.statistics()
-        let perConnection = (after.memory - before.memory) / count
-        // The time at rest is the subject here, not a wait.
-        usleep(1_000_000)
-        let rested = try server.process.statistics()
-        let switches = rested.switches - after.switches
-        let ticks = rested.ticks - after.ticks
+        let perConnection = (try server.process.statistics().memory - before.memory) / count
+        // The time at rest is the subject here, not a wait. Work left over from the accepts may fall
+        // into the first second; a server that never rests has none that is free of it.
+        var rests: [(switches: Int, ticks: Int)] = []
+        repeat {
+            let start = try server.process.statistics()
+            usleep(1_000_000)
+            let end = try server.process.statistics()
+            rests.append((end.switches - start.switches, end.ticks - start.ticks))
+        } while (rests.last!.switches > 2 || rests.last!.ticks > 0) && rests.count < 5
         print(
-            "\(backend): \(perConnection) bytes each of \(count) idle connections,"
-                + " \(switches) switches and \(ticks) ticks in a second"
+            "\(backend): \(perConnection) bytes each of \(count) idle connections;"
+                + " (switches, ticks) in each second: \(rests)"
         )
         // The bar is the optimised build's; without it frames are larger, and a task takes one more
         // of its kilobytes.
         #expect(perConnection <= (_isDebugAssertConfiguration() ? 5120 : 4096))
-        #expect(switches <= 2 && ticks <= 1)
+        #expect(rests.last!.switches <= 2 && rests.last!.ticks == 0)
         #expect(try healthy.echoes())
         clients.signal(SIGKILL)
         _ = try clients.waitForExit()

@@ -58,7 +58,7 @@ enum Misuses {
 
     /// More than both kernels' buffers take.
     private static let answer = [UInt8](repeating: 7, count: 4_000_000)
-    /// The server's. With a small buffer the kernel would wait for each of its large segments.
+    /// Not smaller: the kernel would wait for each of its segments, which are large on loopback.
     private static let small = SocketOptions(sendBufferByteCount: 262_144)
     private static let roomy = StreamLimits(
         outboundByteCountLimit: 8_000_000,
