@@ -44,6 +44,12 @@ package final class ReadinessBackend: Backend {
     /// The rest waits for the next call, which then asks the kernel nothing. With 256 at a time an
     /// echo over 1,000 connections cost 1.20 of C, with 32 it costs 1.09.
     private static let eventsPerWait = 32
+    /// After how many received bytes a call reacts to no further event, for the same reason.
+    ///
+    /// Without it 50 echoes of 100 KiB filled 3 MB of buffers before the first answer went out, and
+    /// cost 1.31 of C on a machine whose processor has a second cache of 2 MiB; with it 1.03.
+    private static let bytesPerWait = 65_536
+    @exclusivity(unchecked) private var receivedByteCount = 0
 
     init(selector: any Selector, buffers: BufferPool) {
         self.selector = selector
@@ -208,6 +214,7 @@ package final class ReadinessBackend: Backend {
             buffers.giveBack(buffer)
             return finished(.receive(fd), count, slot, token)
         }
+        receivedByteCount &+= count
         // epoll(7): a short read has emptied the queue, unless an end lies behind the data.
         if count < buffers.byteCount, !slot.pointee.ready.contains(.hungUp),
             !slot.pointee.stopsShort
@@ -274,7 +281,8 @@ package final class ReadinessBackend: Backend {
         if nextEvent == eventCount { lookAtSelector(answered.isEmpty ? nanoseconds : 0) }
         var wasRoused = false
         let end = min(eventCount, nextEvent + Self.eventsPerWait)
-        while nextEvent < end {
+        receivedByteCount = 0
+        while nextEvent < end, receivedByteCount < Self.bytesPerWait {
             let event = selector.events[nextEvent]
             nextEvent += 1
             let readiness = Readiness(bits: event.bits)
