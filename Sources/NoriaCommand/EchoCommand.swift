@@ -12,7 +12,8 @@ struct EchoCommand: ParsableCommand {
         discussion: """
             Every byte that a client sends is sent back. Try it with 'nc 127.0.0.1 7000'. One \
             line on standard output says when it listens and on which backend. SIGTERM drains: \
-            a message that was sent whole is answered whole, then the exit code is 0.
+            a message that was sent whole is answered whole, then the exit code is 0. A flag \
+            stands over its NORIA_* variable; 'noria doctor --config' lists those.
             """
     )
 
@@ -31,24 +32,26 @@ struct EchoCommand: ParsableCommand {
     )
     var unix: String?
 
-    @Option(help: "The kernel interface: io_uring, epoll, poll or automatic.")
-    var backend = "automatic"
+    @Option(help: "The kernel interface: io_uring, epoll, poll or automatic. (default: automatic)")
+    var backend: String?
 
-    @Option(help: "The number of event loops, each with a thread of its own.")
-    var loops = 1
+    @Option(help: "The number of event loops, each with a thread of its own. (default: 1)")
+    var loops: Int?
 
     @OptionGroup var filter: FilterOptions
 
     func validate() throws {
-        guard (1...RuntimeConfiguration.Loops.countLimit).contains(loops) else {
-            throw ValidationError(
-                "'--loops \(loops)': from 1 to \(RuntimeConfiguration.Loops.countLimit)"
-            )
+        let countLimit = RuntimeConfiguration.Loops.countLimit
+        if let loops, !(1...countLimit).contains(loops) {
+            throw ValidationError("'--loops \(loops)': from 1 to \(countLimit)")
+        }
+        if let port, !(0...65_535).contains(port) {
+            throw ValidationError("'--port \(port)': from 0 to 65535")
         }
         guard unix == nil || (host == nil && port == nil) else {
             throw ValidationError("'--unix' stands in the place of '--host' and '--port'")
         }
-        guard BackendPolicy(argument: backend) != nil else {
+        if let backend, BackendPolicy(argument: backend) == nil {
             throw ValidationError(
                 "'--backend \(backend)' is no backend; use automatic, io_uring, epoll or poll"
             )
@@ -56,12 +59,17 @@ struct EchoCommand: ParsableCommand {
     }
 
     func run() throws {
-        guard let policy = BackendPolicy(argument: backend) else { return }
         try filter.apply()
         let (host, port, unix) = (host ?? "127.0.0.1", port ?? 7000, unix)
         let configuration = RuntimeConfiguration.production.with {
-            $0.backend = policy
-            $0.loops.count = loops
+            if let policy = backend.flatMap(BackendPolicy.init(argument:)) {
+                $0.backend = policy
+                $0.typedKnobs.insert("backend")
+            }
+            if let loops {
+                $0.loops.count = loops
+                $0.typedKnobs.insert("loops.count")
+            }
         }
         Runtime.main(configuration) { runtime in
             if let unix {

@@ -6,6 +6,7 @@ struct NoriaCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "noria",
         abstract: "The production event loop for Swift, at work.",
+        version: "0.1.0 (in development)",
         subcommands: [EchoCommand.self, DoctorCommand.self]
     )
 }

@@ -8,6 +8,24 @@ import Testing
 
 @Suite("Wakeup loses no post and writes at most once a sleep")
 struct WakeupTests {
+    @Test("Only a loop that sleeps is written to, once, and one that has stopped says so")
+    func latch() throws {
+        let wakeup = try Wakeup()
+        #expect(!wakeup.rouse())
+        wakeup.didWake()
+        #expect(wakeup.rouse() && wakeup.writeCount == 0)
+        wakeup.willSleep()
+        wakeup.didWake()
+        // It sleeps no longer, though nobody roused it: that would be a system call for nothing.
+        #expect(wakeup.rouse() && wakeup.writeCount == 0)
+        wakeup.willSleep()
+        #expect(wakeup.rouse() && wakeup.rouse() && wakeup.writeCount == 1)
+        wakeup.didWake()
+        #expect(wakeup.rouse() && wakeup.writeCount == 1)
+        wakeup.stop()
+        #expect(!wakeup.rouse() && wakeup.writeCount == 1)
+    }
+
     @Test("100,000 posts of four threads all arrive, each thread's in order")
     func nothingLost() throws {
         let postsPerThread = 25_000

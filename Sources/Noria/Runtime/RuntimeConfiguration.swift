@@ -24,6 +24,9 @@ public struct RuntimeConfiguration: Sendable {
     /// Whether `NORIA_*` variables override the values here, as they do by default.
     public var readsEnvironment = true
 
+    /// The names of the knobs that the environment does not override, since somebody typed their
+    /// values for this one start.
+    package var typedKnobs: Set<String> = []
     /// The names of the knobs whose values are the environment's.
     var environmentKnobs: Set<String> = []
 
