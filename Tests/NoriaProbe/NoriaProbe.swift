@@ -45,6 +45,10 @@ enum NoriaProbe {
         case "snapshot": SnapshotProbe.run()
         case "unix": UnixSockets.run()
         case "unix loops": UnixSockets.loops()
+        case "timer rate": Rates.timers()
+        case "post rate": Rates.posts()
+        case "timeout rate": Rates.timeouts()
+        case "cancellation rate": Rates.cancellations()
         case "relay to tcp": Relays.toTCP()
         case "relay to unix": Relays.toUnix()
         default:
