@@ -6,6 +6,7 @@ A round is its order, for example `abrs`, and its runs by role: `a` and `b` are 
 """
 
 import datetime
+import math
 import os
 import pathlib
 import platform
@@ -56,10 +57,29 @@ def medians(rounds, role):
     ]
 
 
+def shown(processors):
+    """A set of processors as the command line takes it."""
+    return ",".join(map(str, sorted(processors)))
+
+
+def interval(values):
+    """The 95 % interval of a median: ranks of the binomial, so no distribution is assumed.
+
+    With fewer than 6 values there is none.
+    """
+    ordered, count = sorted(values), len(values)
+    tail, rank = 0.0, 0
+    while (tail := tail + math.comb(count, rank) / 2**count) <= 0.025:
+        rank += 1
+    return (ordered[rank - 1], ordered[-rank]) if rank else (math.nan, math.nan)
+
+
 def summary(rounds):
     """The ratios that the runs are for."""
+    low, high = interval(ratios(rounds, "a", "b"))
     return [
         ("A/B CPU", spread(ratios(rounds, "a", "b"))),
+        ("95 % of A/B CPU", f"{low:.3f} to {high:.3f}"),
         ("A/B requests/s", spread(ratios(rounds, "a", "b", "requests_per_second"))),
         ("control R/R' CPU", spread(ratios(rounds, "r", "s"))),
     ]
@@ -96,7 +116,8 @@ def markdown(rounds, servers, options, load, failure):
         f"- machine: {machine()}",
         *(f"- {key}: `{server.shown()}`" for key, server in servers.items()),
         f"- load: `echo-load {load.arguments()}`, server on processor "
-        f"{load.server_processor}, load on {load.load_processor}",
+        f"{shown(load.server_processor)}, load on {shown(load.load_processor)}"
+        + (f"; {options.idle} idle connections to A" if options.idle else ""),
         f"- command: `{command()}`",
         *([f"- note: {options.note}"] if options.note else []),
         *(f"- {name}: {value}" for name, value in (summary(rounds) if rounds else [])),

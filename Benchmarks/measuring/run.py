@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One measured run: a fresh server, a warm-up, then the load between two looks at its clocks."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -8,7 +9,7 @@ import pathlib
 import subprocess
 import threading
 
-from .servers import Failed, Running, benchmarks
+from .servers import Failed, Running, benchmarks, root
 
 program = benchmarks / ".build/release/echo-load"
 
@@ -21,8 +22,8 @@ class Load:
     bytes: int
     seconds: float
     warmup: float
-    server_processor: int
-    load_processor: int
+    server_processor: frozenset
+    load_processor: frozenset
 
     @classmethod
     def of(cls, options):
@@ -62,9 +63,12 @@ def clocks(pid):
     return nanoseconds, int(fields[11]), int(fields[12])
 
 
-def measure(server, load):
-    """Runs `server` once under `load` and returns what it took, or raises `Failed`."""
-    with Running(server, load.server_processor) as running:
+def measure(server, load, idle=0):
+    """Runs `server` once under `load` and returns what it took, or raises `Failed`.
+
+    So many connections are open besides, and say nothing.
+    """
+    with Running(server, load.server_processor) as running, _idle(running, idle):
         words = [str(program), running.host, running.port, "--gate"] + load.arguments().split()
         limit = load.warmup + load.seconds + 30
         try:
@@ -73,7 +77,7 @@ def measure(server, load):
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
-                preexec_fn=lambda: os.sched_setaffinity(0, {load.load_processor}),
+                preexec_fn=lambda: os.sched_setaffinity(0, load.load_processor),
             )
         except OSError as error:
             raise Failed(f"echo-load: {error}") from None
@@ -91,6 +95,26 @@ def measure(server, load):
     if result["errors"] or not result["requests"]:
         raise Failed(f"{server.name}: the load met errors: {result}")
     return _run(before, result, after)
+
+
+@contextlib.contextmanager
+def _idle(running, count):
+    """Holds `count` connections open from a process of their own, each of them served once."""
+    if not count:
+        yield
+        return
+    words = [str(root / ".build/release/NoriaProbe"), "idle clients", running.port, str(count)]
+    try:
+        clients = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    except OSError as error:
+        raise Failed(f"{words[0]}: {error}") from None
+    try:
+        if (line := clients.stdout.readline()) != f"connected: {count}\n":
+            raise Failed(f"{count} idle connections: {line.strip() or 'none connected'}")
+        yield
+    finally:
+        clients.kill()
+        clients.wait()
 
 
 def _drive(driver, pid):

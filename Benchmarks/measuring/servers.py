@@ -62,15 +62,15 @@ def resolve(text):
 
 
 class Running:
-    """A started server, pinned to one processor; leaving the context ends it by its pid."""
+    """A started server, pinned to its processors; leaving the context ends it by its pid."""
 
-    def __init__(self, server, processor, prefix=(), limit=15):
-        self.server, self.processor = server, processor
+    def __init__(self, server, processors, prefix=(), limit=15):
+        self.server, self.processors = server, processors
         self.prefix, self.limit = list(prefix), limit
 
     def __enter__(self):
         def pin():
-            os.sched_setaffinity(0, {self.processor})
+            os.sched_setaffinity(0, self.processors)
 
         try:
             self.process = subprocess.Popen(
