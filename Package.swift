@@ -80,6 +80,11 @@ let package = Package(
             swiftSettings: house
         ),
         .testTarget(
+            name: "ProgramTests",
+            dependencies: ["TestSupport", "Noria"],
+            swiftSettings: house
+        ),
+        .testTarget(
             name: "HouseTests",
             dependencies: ["TestSupport"],
             swiftSettings: house

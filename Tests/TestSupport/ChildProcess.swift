@@ -140,8 +140,8 @@ package final class ChildProcess: Sendable {
 
     /// Waits for the end, ten seconds at most.
     @discardableResult
-    package func waitForExit() throws -> Exit {
-        try Waiting.until("the process to end") {
+    package func waitForExit(seconds: Int = 10) throws -> Exit {
+        try Waiting.until("the process to end", seconds: seconds) {
             hasExited()
         } seen: {
             "still there: \(LeakCheck(of: pid)); it said: \(output.text) \(errors.text)"
@@ -250,17 +250,18 @@ package final class PipeReader: Sendable {
     }
 }
 
-/// Waits for another process to have done something: looks every few milliseconds, ten seconds.
+/// Waits for another process to have done something: looks every few milliseconds.
 package enum Waiting {
     package static func until(
         _ what: String,
+        seconds: Int = 10,
         _ condition: () -> Bool,
         seen: () -> String = { "" }
     ) throws {
-        for _ in 0..<5000 {
+        for _ in 0..<seconds * 500 {
             if condition() { return }
             usleep(2000)
         }
-        throw ChildProcess.Failure("waited 10 s for \(what); saw: \(seen())")
+        throw ChildProcess.Failure("waited \(seconds) s for \(what); saw: \(seen())")
     }
 }
