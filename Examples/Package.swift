@@ -1,0 +1,28 @@
+// swift-tools-version: 6.2
+// SPDX-License-Identifier: Apache-2.0
+import PackageDescription
+
+// Programs to begin from, each in one file. A package of its own, so that nobody who uses Noria
+// builds them; `swift test --package-path Examples` starts each and drives it.
+let noria: Target.Dependency = .product(name: "Noria", package: "noria")
+
+let package = Package(
+    name: "noria-examples",
+    dependencies: [.package(name: "noria", path: "..")],
+    targets: [
+        .executableTarget(name: "EchoServer", dependencies: [noria]),
+        .executableTarget(name: "ChatRoom", dependencies: [noria]),
+        .executableTarget(name: "LineProtocol", dependencies: [noria]),
+        .executableTarget(name: "Proxy", dependencies: [noria]),
+        // A link: the clients and child processes of Noria's own tests.
+        .target(
+            name: "TestSupport",
+            path: "Tests/TestSupport",
+            swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]
+        ),
+        .testTarget(
+            name: "ExampleTests",
+            dependencies: ["TestSupport", "EchoServer", "ChatRoom", "LineProtocol", "Proxy"]
+        ),
+    ]
+)

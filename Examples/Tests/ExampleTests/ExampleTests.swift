@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+import Glibc
+import TestSupport
+import Testing
+
+/// A started example, and the port that it said it listens on.
+final class Example: Sendable {
+    let process: ChildProcess
+    let port: Int
+
+    init(_ name: String, _ arguments: [String] = ["127.0.0.1", "0"]) throws {
+        process = try ChildProcess(name, arguments)
+        let line = try process.output.line(containing: "listening on")
+        guard let port = line.split(separator: ":").last.flatMap({ Int($0) }) else {
+            throw ChildProcess.Failure("no port in '\(line)'")
+        }
+        self.port = port
+    }
+
+    /// What is left is drained.
+    func end() throws {
+        process.signal(SIGTERM)
+        #expect(try process.waitForExit() == .code(0))
+    }
+}
+
+extension BlockingClient {
+    func say(_ line: String) throws { try send(Array((line + "\n").utf8)) }
+
+    /// The next line, without its end.
+    func line() throws -> String {
+        var bytes: [UInt8] = []
+        while true {
+            let byte = try receive(exactly: 1)
+            guard byte != [10] else { break }
+            bytes += byte
+        }
+        return String(decoding: bytes.last == 13 ? bytes.dropLast() : bytes[...], as: UTF8.self)
+    }
+}
+
+@Suite("Each example does what its README says")
+struct ExampleTests {
+    @Test("EchoServer sends back what it was sent, also what came just before the end")
+    func echo() throws {
+        let server = try Example("EchoServer")
+        let client = try BlockingClient(port: server.port)
+        try client.send(Array("hello".utf8))
+        #expect(try client.receive(exactly: 5) == Array("hello".utf8))
+        try client.send(Array("last words".utf8))
+        server.process.signal(SIGTERM)
+        #expect(try client.receiveAll() == Array("last words".utf8))
+        #expect(try server.process.waitForExit() == .code(0))
+    }
+
+    @Test("ChatRoom tells the others, not the speaker; a drain ends it at once")
+    func chat() throws {
+        let server = try Example("ChatRoom")
+        let anna = try BlockingClient(port: server.port)
+        #expect(try anna.line() == "welcome, 1 here")
+        let bert = try BlockingClient(port: server.port)
+        #expect(try bert.line() == "welcome, 2 here")
+        try anna.say("good morning")
+        #expect(try bert.line().hasSuffix(": good morning"))
+        try bert.say("and to you")
+        #expect(try anna.line().hasSuffix(": and to you"))
+        bert.close()
+        // Bert has left when a third is told so.
+        try Waiting.until("two to be there") {
+            guard let third = try? BlockingClient(port: server.port) else { return false }
+            defer { third.close() }
+            return (try? third.line()) == "welcome, 2 here"
+        }
+        try server.end()
+        #expect(try anna.receiveAll() == [])
+    }
+
+    @Test("LineProtocol keeps what was set, and says what is wrong")
+    func lines() throws {
+        let server = try Example("LineProtocol")
+        let client = try BlockingClient(port: server.port)
+        for (request, answer) in [
+            ("HELLO", "OK"), ("SET name a b c", "OK"), ("GET name", "a b c"), ("GET other", "-"),
+            ("WHAT", "ERR unknown command"),
+        ] {
+            try client.say(request)
+            #expect(try client.line() == answer)
+        }
+        let stranger = try BlockingClient(port: server.port)
+        try stranger.say("GET name")
+        #expect(try stranger.line() == "ERR say HELLO first")
+        #expect(try stranger.receiveAll() == [])
+        let endless = try BlockingClient(port: server.port)
+        try endless.say("HELLO")
+        #expect(try endless.line() == "OK")
+        try endless.say(String(repeating: "x", count: 5000))
+        #expect(try endless.line() == "ERR tooLong")
+        try client.say("QUIT")
+        #expect(try client.receiveAll() == [])
+        try server.end()
+    }
+
+    @Test("LineProtocol sends away who does not log in within a second")
+    func silent() throws {
+        let server = try Example("LineProtocol")
+        let client = try BlockingClient(port: server.port)
+        #expect(try client.line() == "ERR login took too long")
+        #expect(try client.receiveAll() == [])
+        try server.end()
+    }
+
+    @Test("Proxy passes bytes and ends both ways, and outlives an upstream that refuses")
+    func proxy() throws {
+        let upstream = try Example("EchoServer")
+        let server = try Example(
+            "Proxy",
+            ["127.0.0.1", "0", "127.0.0.1", "\(upstream.port)"]
+        )
+        let client = try BlockingClient(port: server.port)
+        try client.send(Array("through".utf8))
+        #expect(try client.receive(exactly: 7) == Array("through".utf8))
+        try client.send(Array("and the end".utf8))
+        client.endSending()
+        #expect(try client.receiveAll() == Array("and the end".utf8))
+        client.close()
+        try upstream.end()
+        let refused = try BlockingClient(port: server.port)
+        #expect((try? refused.receiveAll()) ?? [] == [])
+        #expect(try server.process.errors.line(containing: "refused").contains("ECONNREFUSED"))
+        try server.end()
+    }
+}
