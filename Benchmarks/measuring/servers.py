@@ -14,12 +14,14 @@ import threading
 benchmarks = pathlib.Path(__file__).resolve().parent.parent
 root = benchmarks.parent
 
+noria = "NORIA_LOG_LEVEL=warning ../.build/release/noria echo --port 0"
+
 #: Short names for servers: their command lines, with the programs relative to this folder.
 known = {
     "reference-epoll": ".build/release/reference-epoll 127.0.0.1 0",
     "reference-io_uring": ".build/release/reference-io_uring 127.0.0.1 0",
-    "noria-epoll": "NORIA_LOG_LEVEL=warning ../.build/release/noria echo --port 0 --backend epoll",
-    "noria-io_uring": "NORIA_LOG_LEVEL=warning ../.build/release/noria echo --port 0 --backend io_uring",
+    "noria-epoll": f"{noria} --backend epoll",
+    "noria-io_uring": f"{noria} --backend io_uring",
     "nio-handler": ".build-peers/nio-handler-echo 127.0.0.1 0",
     "nio-async": ".build-peers/nio-async-echo 127.0.0.1 0",
     "nio-async-on-loop": ".build-peers/nio-async-on-loop 127.0.0.1 0",
