@@ -26,6 +26,7 @@ known = {
     "nio-async": ".build-peers/nio-async-echo 127.0.0.1 0",
     "nio-async-on-loop": ".build-peers/nio-async-on-loop 127.0.0.1 0",
     "asyncio-protocols": ".build-peers/asyncio-protocols 127.0.0.1 0",
+    "asyncio-protocols-128k": ".build-peers/asyncio-protocols-128k 127.0.0.1 0",
     "asyncio-streams": ".build-peers/asyncio-streams 127.0.0.1 0",
     "uvloop-protocols": ".build-peers/uvloop-protocols 127.0.0.1 0",
     "uvloop-streams": ".build-peers/uvloop-streams 127.0.0.1 0",
