@@ -6,6 +6,7 @@ import pathlib
 import queue
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import threading
@@ -13,12 +14,25 @@ import threading
 benchmarks = pathlib.Path(__file__).resolve().parent.parent
 root = benchmarks.parent
 
-#: Short names for the servers of this folder, relative to it.
+noria = "NORIA_LOG_LEVEL=warning ../.build/release/noria echo --port 0"
+
+#: Short names for servers: their command lines, with the programs relative to this folder.
 known = {
-    "reference-epoll": ".build/release/reference-epoll",
-    "reference-io_uring": ".build/release/reference-io_uring",
-    "libuv": ".build-peers/libuv-echo",
-    "tokio": ".build-peers/tokio-echo",
+    "reference-epoll": ".build/release/reference-epoll 127.0.0.1 0",
+    "reference-io_uring": ".build/release/reference-io_uring 127.0.0.1 0",
+    "noria-epoll": f"{noria} --backend epoll",
+    "noria-io_uring": f"{noria} --backend io_uring",
+    "nio-handler": ".build-peers/nio-handler-echo 127.0.0.1 0",
+    "nio-async": ".build-peers/nio-async-echo 127.0.0.1 0",
+    "nio-async-on-loop": ".build-peers/nio-async-on-loop 127.0.0.1 0",
+    "asyncio-protocols": ".build-peers/asyncio-protocols 127.0.0.1 0",
+    "asyncio-protocols-128k": ".build-peers/asyncio-protocols-128k 127.0.0.1 0",
+    "asyncio-streams": ".build-peers/asyncio-streams 127.0.0.1 0",
+    "uvloop-protocols": ".build-peers/uvloop-protocols 127.0.0.1 0",
+    "uvloop-streams": ".build-peers/uvloop-streams 127.0.0.1 0",
+    "libuv": ".build-peers/libuv-echo 127.0.0.1 0",
+    "tokio": ".build-peers/tokio-echo 127.0.0.1 0",
+    "go": ".build-peers/go-echo 127.0.0.1 0",
 }
 
 
@@ -40,6 +54,10 @@ class Server:
             raise SystemExit(f"no program in the server command {name!r}")
         self.words = words
 
+    def is_built(self):
+        """Whether its program is there."""
+        return shutil.which(self.words[0]) is not None
+
     def shown(self):
         """The command line as a published table may show it: without this machine's folders."""
         words = [f"{key}={value}" for key, value in self.environment.items()] + self.words
@@ -55,7 +73,10 @@ def without_folders(line):
 def resolve(text):
     """The server that a command line argument means: a short name or a command line."""
     if text in known:
-        return Server(text, [str(benchmarks / known[text]), "127.0.0.1", "0"])
+        words = known[text].split()
+        place = next(index for index, word in enumerate(words) if "=" not in word)
+        words[place] = os.path.normpath(benchmarks / words[place])
+        return Server(text, words)
     words = shlex.split(text.replace("{port}", "0"))
     program = next((word for word in words if "=" not in word), text)
     return Server(os.path.basename(program), words)

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The load on an echo server: a closed loop with one request in flight on each connection. One
+// The load on an echo server, with one request in flight on each connection: a closed loop, or with
+// --rate an open one, whose requests become due at even distances whatever the server does. One
 // thread on edge-triggered epoll, so that the load costs less than any server it measures. The
 // length of every answer is verified always, its content with --check.
+//
+// In the open loop a request that is due while its connection awaits an answer waits as well, and
+// its latency counts from when it was due: a server that stops for a while pays for every request
+// that it delays, not only for those in flight.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -33,7 +38,9 @@ struct connection {
     size_t sent, received;
     const char *request; // The slice of the pattern that is in flight.
     unsigned turn;       // Moves the slice.
-    uint64_t started;
+    uint64_t started;    // When latency begins.
+    uint64_t due_count;  // Open loop: requests that are due and not issued yet.
+    uint64_t next;       // Open loop: the place in the schedule of the request that is next.
 };
 
 /// One stretch of load, the warm-up or the measured part: it ends by count or by time, and once
@@ -41,7 +48,9 @@ struct connection {
 struct phase {
     uint64_t request_limit; // 0: no limit.
     uint64_t end;           // A time of the monotonic clock; 0: no end.
+    uint64_t start; // A time of the monotonic clock.
     uint64_t issued, completed, last_completion;
+    uint64_t scheduled; // Open loop: requests that became due; `request_limit` of them will.
 };
 
 static struct options options;
@@ -52,6 +61,8 @@ static int epoll;
 static uint64_t errors;
 static struct phase phase;
 static struct histogram latencies;
+/// How late the load itself was: from when a request was due, on a connection that was free.
+static struct histogram delays;
 
 static void fail(struct connection *connection, const char *what, int error) {
     if (errors++ < 5)
@@ -61,6 +72,7 @@ static void fail(struct connection *connection, const char *what, int error) {
     connection->fd = -1;
     if (connection->busy) phase.issued--; // No answer is owed any more.
     connection->busy = false;
+    connection->due_count = 0;
 }
 
 static void send_rest(struct connection *connection) {
@@ -73,17 +85,44 @@ static void send_rest(struct connection *connection) {
     }
 }
 
-/// Starts the connection's next request unless the phase has had its fill.
+/// When the request at a place in the schedule is due.
+static uint64_t due_time(uint64_t place) {
+    return phase.start + (uint64_t)((double)place * ns_per_second / options.rate);
+}
+
+/// Starts the connection's next request unless the phase has had its fill or none is due.
 static void issue(struct connection *connection, uint64_t now) {
-    if (phase.request_limit && phase.issued >= phase.request_limit) return;
-    if (phase.end && now >= phase.end) return;
+    if (options.rate > 0) {
+        if (connection->due_count == 0) return;
+        connection->due_count--;
+        connection->started = due_time(connection->next);
+        connection->next += options.connection_count;
+    } else {
+        if (phase.request_limit && phase.issued >= phase.request_limit) return;
+        if (phase.end && now >= phase.end) return;
+        connection->started = now;
+    }
     phase.issued++;
     size_t shift = ((size_t)(connection - connections) * 131 + connection->turn++ * 31);
     connection->request = pattern + shift % pattern_shift_limit;
     connection->busy = true;
     connection->sent = connection->received = 0;
-    connection->started = now;
     send_rest(connection);
+}
+
+/// Open loop: hands the requests that became due to their connections.
+static void keep_schedule(void) {
+    uint64_t now = monotonic_ns();
+    for (; phase.scheduled < phase.request_limit; phase.scheduled++) {
+        uint64_t due = due_time(phase.scheduled);
+        if (due > now) return;
+        struct connection *connection = &connections[phase.scheduled % options.connection_count];
+        if (connection->fd < 0) continue; // That was an error, and it was counted.
+        connection->due_count++;
+        if (connection->busy) continue;
+        histogram_add(&delays, now - due);
+        issue(connection, now);
+    }
 }
 
 static void complete(struct connection *connection) {
@@ -146,23 +185,40 @@ static void connect_all(void) {
     }
 }
 
+/// Sets `phase` up from the limits of the command line, of which one is 0.
+static void begin(uint64_t requests, double seconds) {
+    uint64_t now = monotonic_ns();
+    phase = (struct phase){.request_limit = requests, .start = now, .last_completion = now};
+    if (seconds > 0 && options.rate > 0)
+        phase.request_limit = (uint64_t)(seconds * options.rate);
+    else if (seconds > 0)
+        phase.end = now + (uint64_t)(seconds * ns_per_second);
+    latencies = delays = (struct histogram){.count = 0};
+    for (size_t index = 0; index < options.connection_count; index++) {
+        connections[index].next = index;
+        if (options.rate == 0 && connections[index].fd >= 0) issue(&connections[index], now);
+    }
+}
+
 /// Runs `phase` to its end. Ten seconds without an answer, or the time limit, end it as an error.
+///
+/// The open loop never sleeps: to be woken takes longer than the distance of two requests.
 static void run(uint64_t time_limit) {
     struct epoll_event events[events_per_turn];
-    uint64_t now = monotonic_ns();
-    phase.last_completion = now;
-    for (size_t index = 0; index < options.connection_count; index++)
-        if (connections[index].fd >= 0) issue(&connections[index], now);
-    while (phase.completed < phase.issued) {
-        int count = epoll_wait(epoll, events, events_per_turn, 1000);
+    bool open = options.rate > 0;
+    while (phase.completed < phase.issued || (open && phase.scheduled < phase.request_limit)) {
+        if (open) keep_schedule();
+        int count = epoll_wait(epoll, events, events_per_turn, open ? 0 : 1000);
         for (int index = 0; index < count; index++) {
             struct connection *connection = events[index].data.ptr;
             if (connection->fd >= 0 && events[index].events & EPOLLOUT) send_rest(connection);
             if (connection->fd >= 0) receive(connection);
+            if (open) keep_schedule();
         }
         if (count < events_per_turn) {
-            now = monotonic_ns();
-            bool stalled = now - phase.last_completion > 10 * ns_per_second;
+            uint64_t now = monotonic_ns();
+            bool stalled = phase.completed < phase.issued &&
+                           now - phase.last_completion > 10 * ns_per_second;
             if (stalled || now > time_limit) {
                 fprintf(stderr, "%s with %llu requests unanswered\n",
                         stalled ? "stalled" : "out of time",
@@ -198,26 +254,23 @@ int main(int argument_count, char **arguments) {
     connect_all();
 
     if (options.warmup_requests || options.warmup_seconds > 0) {
-        phase = (struct phase){.request_limit = options.warmup_requests};
-        if (options.warmup_seconds > 0)
-            phase.end = monotonic_ns() + (uint64_t)(options.warmup_seconds * ns_per_second);
+        begin(options.warmup_requests, options.warmup_seconds);
         run(time_limit);
     }
     wait_at_gate("warm");
 
-    latencies = (struct histogram){.count = 0};
-    uint64_t start = monotonic_ns();
-    phase = (struct phase){.request_limit = options.requests};
-    if (options.seconds > 0) phase.end = start + (uint64_t)(options.seconds * ns_per_second);
+    begin(options.requests, options.seconds);
     run(time_limit);
 
-    double seconds = (double)(phase.last_completion - start) / ns_per_second;
+    double seconds = (double)(phase.last_completion - phase.start) / ns_per_second;
     printf("{\"requests\": %llu, \"seconds\": %.6f, \"requestsPerSecond\": %.1f, "
-           "\"errors\": %llu, \"p50us\": %.1f, \"p99us\": %.1f, \"maxus\": %.1f}\n",
+           "\"errors\": %llu, \"p50us\": %.1f, \"p99us\": %.1f, \"p999us\": %.1f, "
+           "\"maxus\": %.1f, \"loadDelay99us\": %.1f}\n",
            (unsigned long long)phase.completed, seconds,
            seconds > 0 ? (double)phase.completed / seconds : 0, (unsigned long long)errors,
            histogram_us(&latencies, 0.50), histogram_us(&latencies, 0.99),
-           (double)latencies.maximum / 1e3);
+           histogram_us(&latencies, 0.999), (double)latencies.maximum / 1e3,
+           histogram_us(&delays, 0.99));
     wait_at_gate("measured");
     return errors > 0 || phase.completed == 0;
 }

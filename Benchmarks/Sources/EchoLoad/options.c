@@ -16,6 +16,8 @@ static const char usage[] =
     "  --bytes B             size of a request, default 1024\n"
     "  --seconds S           issue requests for S seconds, then await the last answers\n"
     "  --requests R          do exactly R requests, on all connections together\n"
+    "  --rate N              N requests a second, due at even distances and on the connections in\n"
+    "                        turn, whatever the server does; latency counts from that time\n"
     "  --warmup-seconds S    load before the measured part, not counted\n"
     "  --warmup-requests W   the same by count\n"
     "  --check               compare the content of every answer, not only its length\n"
@@ -45,6 +47,7 @@ struct options parse_options(int argument_count, char **arguments) {
         {"bytes", required_argument, NULL, 'b'},
         {"seconds", required_argument, NULL, 's'},
         {"requests", required_argument, NULL, 'r'},
+        {"rate", required_argument, NULL, 'R'},
         {"warmup-seconds", required_argument, NULL, 'W'},
         {"warmup-requests", required_argument, NULL, 'w'},
         {"time-limit", required_argument, NULL, 't'},
@@ -59,6 +62,7 @@ struct options parse_options(int argument_count, char **arguments) {
         case 'b': options.byte_count = (size_t)number(optarg); break;
         case 's': options.seconds = number(optarg); break;
         case 'r': options.requests = (uint64_t)number(optarg); break;
+        case 'R': options.rate = number(optarg); break;
         case 'W': options.warmup_seconds = number(optarg); break;
         case 'w': options.warmup_requests = (uint64_t)number(optarg); break;
         case 't': options.time_limit = number(optarg); break;

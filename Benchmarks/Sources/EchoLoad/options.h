@@ -12,6 +12,7 @@ struct options {
     struct sockaddr_in address;
     size_t connection_count, byte_count;
     double seconds, warmup_seconds, time_limit;
+    double rate; // Requests a second; 0: a closed loop.
     uint64_t requests, warmup_requests;
     bool check, gate;
 };
