@@ -101,15 +101,17 @@ private struct Embedding {
             // the body nor its value crosses to anyone else.
             let body = Unchecked(body)
             return await withTaskGroup(of: Unchecked<Result<Value, any Error>>.self) { group in
-                let loop = runtime.eventLoops.main
-                group.addImmediateTask(
-                    name: "noria body",
-                    executorPreference: loop.taskExecutor
-                ) {
-                    _ = isolation
-                    let result = await task.run(body.value, runtime)
-                    await runtime.finishSpawned(after: result)
-                    return Unchecked(result)
+                let home = runtime.eventLoops.main.taskExecutor
+                if isolation == nil {
+                    // An immediate one would begin here, and take no hop to the loop afterwards.
+                    group.addTask(name: "noria body", executorPreference: home) {
+                        await task.run(body, runtime)
+                    }
+                } else {
+                    group.addImmediateTask(name: "noria body", executorPreference: home) {
+                        _ = isolation
+                        return await task.run(body, runtime)
+                    }
                 }
                 guard let result = await group.next() else {
                     preconditionFailure("the group's one child has a result")
@@ -182,7 +184,16 @@ private final class BodyTask: Sendable {
     private let state = Guarded<(task: UnsafeCurrentTask?, isCancelled: Bool)>((nil, false))
 
     func run<Value>(
-        _ body: (Runtime) async throws -> Value,
+        _ body: Unchecked<(Runtime) async throws -> Value>,
+        _ runtime: Runtime
+    ) async -> Unchecked<Result<Value, any Error>> {
+        let result = await result(of: body.value, runtime)
+        await runtime.finishSpawned(after: result)
+        return Unchecked(result)
+    }
+
+    private func result<Value>(
+        of body: (Runtime) async throws -> Value,
         _ runtime: Runtime
     ) async -> Result<Value, any Error> {
         // A self-test too, as in `Runtime.run`; a task of an actor goes back to it.

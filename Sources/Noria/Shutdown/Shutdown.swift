@@ -213,6 +213,7 @@ public final class Shutdown: Sendable {
             do throws(Errno) {
                 let thread = try Thread.startJoinable { [self] in
                     let length = policy.deadline.nanoseconds
+                    Thread.name("noria deadline")
                     if !Descriptor.waits(ended, nanoseconds: length) { meetDeadline() }
                 }
                 state.withLock { $0.deadline = (thread, ended) }
