@@ -13,7 +13,7 @@ struct EmbeddedProbe {
         switch arguments.first {
         case "banner": try await banner(port: number)
         case "cycles": try await Cycles.run(loopCount: number)
-        case "late": try await Ends.late()
+        case "late": try await Ends.late(port: number)
         case "throws": try await Ends.throwing()
         case "signals": try await Ends.signals()
         default:

@@ -5,14 +5,17 @@ import Noria
 /// How an embedded runtime ends, and what it leaves to its program.
 enum Ends {
     /// A body that does not listen to its cancellation, and is waited for beyond the deadline.
-    static func late() async throws {
+    static func late(port: Int) async throws {
         let configuration = RuntimeConfiguration.production.with {
             $0.shutdown.deadline = .milliseconds(200)
         }
         let value = try await withRuntime(configuration) { runtime in
+            let connection = try await TCPConnection.connect(host: "127.0.0.1", port: port)
             runtime.shutdown.request(reason: "enough")
-            // The test says when it has seen the report.
-            return await Task.detached { readLine() ?? "nothing" }.value
+            // The test answers when it has seen the report; nothing cancels this task.
+            let line = await Task.detached { try? await connection.inbound.readLine() }.value
+            await connection.close()
+            return line ?? "nothing"
         }
         print("value: \(value)")
     }

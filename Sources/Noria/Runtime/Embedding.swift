@@ -15,7 +15,8 @@ internal import SystemPackage
 /// tasks, and the handlers of connections prefer a loop (`withTaskExecutorPreference`); so does
 /// what `spawn` starts. A plain `Task { }` does not inherit that, and runs where the program's
 /// tasks run; the runtime works from there too, at two posts between threads an operation.
-/// `Runtime.current` is this one everywhere in the process.
+/// `Runtime.current` is this one everywhere in the process. Who prefers a loop and is neither of
+/// the body nor spawned should end before it: else it waits for the next runtime.
 ///
 /// When `body` has ended, spawned tasks have the settle time before they are cancelled, and are
 /// waited for; then the loops end and their threads are joined. A deadline ends no process here:
