@@ -59,9 +59,16 @@ let package = Package(
             path: "Tests/NoriaProbe",
             swiftSettings: house
         ),
+        // Without the house's language mode: what a user's program is compiled with.
+        .executableTarget(
+            name: "EmbeddedProbe",
+            dependencies: ["Noria"],
+            path: "Tests/EmbeddedProbe",
+            swiftSettings: [.treatAllWarnings(as: .error)]
+        ),
         .testTarget(
             name: "EndToEndTests",
-            dependencies: ["TestSupport", "NoriaCommand", "NoriaProbe"],
+            dependencies: ["TestSupport", "NoriaCommand", "NoriaProbe", "EmbeddedProbe"],
             swiftSettings: house
         ),
         .testTarget(

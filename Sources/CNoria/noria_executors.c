@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "noria_executors.h"
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <unistd.h>
@@ -28,10 +29,14 @@ const void *noria_preferred_executor(void) {
 
 extern SWIFT_CALL noria_executor_ref swift_task_getCurrentExecutor(void);
 
+// Whether a task without a preference comes back to the loop on whose thread it waits.
+static atomic_bool is_installed;
+
 bool noria_task_stays_on(const void *task_executor) {
     if (swift_task_getCurrentExecutor().identity) return false;
     const void *preferred = noria_preferred_executor();
-    return !preferred || preferred == task_executor;
+    if (preferred) return preferred == task_executor;
+    return atomic_load_explicit(&is_installed, memory_order_relaxed);
 }
 
 static noria_executor_ref main_ref;
@@ -63,6 +68,7 @@ void noria_install_executor_hooks(noria_executor_ref main_executor,
     swift_task_enqueueMainExecutor_hook = hook_enqueue_main;
     swift_task_getMainExecutor_hook = hook_get_main;
     swift_task_isMainExecutor_hook = hook_is_main;
+    atomic_store_explicit(&is_installed, true, memory_order_relaxed);
 }
 
 // Weak: a program that links Dispatch in no form has no main queue to serve.

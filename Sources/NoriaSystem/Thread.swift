@@ -15,6 +15,27 @@ package enum Thread {
     ///
     /// EAGAIN means that a limit of threads or memory was met.
     package static func start(_ body: sending @escaping () -> Void) throws(Errno) {
+        pthread_detach(try create(body))
+    }
+
+    /// Starts a thread that is to be joined.
+    package static func startJoinable(
+        _ body: sending @escaping () -> Void
+    ) throws(Errno) -> Joinable {
+        Joinable(thread: try create(body))
+    }
+
+    /// A thread that keeps its place in the kernel until somebody has waited for its end.
+    package struct Joinable: Sendable {
+        fileprivate let thread: pthread_t
+
+        /// Blocks until the thread has gone; once, and never on the thread itself.
+        package func join() { pthread_join(thread, nil) }
+    }
+
+    private static func create(
+        _ body: sending @escaping () -> Void
+    ) throws(Errno) -> pthread_t {
         let box = Unmanaged.passRetained(Body(body))
         var thread = pthread_t()
         let error = pthread_create(
@@ -32,7 +53,7 @@ package enum Thread {
             box.release()
             throw Errno(rawValue: error)
         }
-        pthread_detach(thread)
+        return thread
     }
 
     /// Names the calling thread, as debuggers and `top -H` show it: 15 bytes at most.

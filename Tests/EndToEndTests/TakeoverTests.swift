@@ -186,7 +186,9 @@ struct TakeoverTests {
     func throwing() throws {
         let process = try ChildProcess("NoriaProbe", ["throws"])
         #expect(try process.waitForExit() == .code(1))
-        #expect(try process.errors.all().contains("Mistake()"))
+        let errors = try process.errors.all()
+        #expect(errors.contains("Mistake()"))
+        #expect(errors.contains("ended: the body threw: exit code 1"))
     }
 
     @Test("what never ends is abandoned at the deadline, with 70")

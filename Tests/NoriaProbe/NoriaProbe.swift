@@ -35,6 +35,7 @@ enum NoriaProbe {
         case "throws": Runs.throwing()
         case "stubborn": Runs.stubborn()
         case "many runs": Restored.manyRuns()
+        case "embedded": Embedded.aroundRuns()
         case "spawn": Spawning.run()
         case "spawn at shutdown": Spawning.atShutdown()
         case "signals": SignalProbe.two()

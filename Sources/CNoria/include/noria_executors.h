@@ -24,8 +24,8 @@ void *noria_current_task(void);
 
 /// The object of the executor that this thread's task prefers, or null: to be compared only.
 const void *noria_preferred_executor(void);
-/// Whether this thread's task runs for no actor, and prefers no executor other than this one: then
-/// nothing that it awaits takes it elsewhere.
+/// Whether this thread's task runs for no actor, and prefers this executor, or none while the hooks
+/// are installed: then nothing that it awaits takes it elsewhere.
 bool noria_task_stays_on(const void *task_executor);
 
 /// The file descriptor that is readable while Dispatch's main queue has work, or -1.

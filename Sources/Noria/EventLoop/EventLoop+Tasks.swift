@@ -64,6 +64,9 @@ extension EventLoop {
 
     @concurrent private static func hop() async { _ = noria_current_task() }
 
+    /// Goes where the task prefers to be, and says whether that is here.
+    @concurrent func isReached() async -> Bool { isCurrent }
+
     /// Makes sure that a hop is made, and has brought the task here.
     ///
     /// The compiler (6.3.1) leaves a hop out when nothing synchronous follows that could need it,

@@ -10,7 +10,7 @@ internal import SystemPackage
 /// an executor is referenced without being owned, so a task may name it at any time. Between two
 /// runs its jobs wait in `inbox`, and the next run turns them first.
 public final class EventLoop: Sendable, CustomStringConvertible {
-    /// The loop's place in its group; 0 is the main thread's.
+    /// The loop's place in its group; 0 is the main thread's, unless the runtime is embedded.
     public let index: Int
 
     // Any thread.

@@ -8,7 +8,8 @@ public struct EventLoopGroup: RandomAccessCollection, Sendable {
 
     init(_ loops: [EventLoop]) { self.loops = loops }
 
-    /// The main thread's loop, on which `@MainActor` code runs.
+    /// The main thread's loop, on which `@MainActor` code runs; embedded, the first one, which has a
+    /// thread of its own.
     public var main: EventLoop { loops[0] }
 
     /// One loop after the other.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import CNoria
+internal import NoriaSystem
 internal import Synchronization
 internal import SystemPackage
 
@@ -30,6 +31,16 @@ enum ExecutorInstallation {
         let main = mainLoop
         return try loops.withLock { loops throws(Errno) in
             if loops.isEmpty { loops.append(main) }
+            while loops.count < count { loops.append(try EventLoop(index: loops.count)) }
+            return EventLoopGroup(Array(loops.prefix(count)))
+        }
+    }
+
+    /// Those of embedded runtimes: others than the main actor's, which may have jobs from anywhere.
+    private static let embedded = Guarded<[EventLoop]>([])
+
+    static func embeddedLoops(_ count: Int) throws(Errno) -> EventLoopGroup {
+        try embedded.withLock { loops throws(Errno) in
             while loops.count < count { loops.append(try EventLoop(index: loops.count)) }
             return EventLoopGroup(Array(loops.prefix(count)))
         }
@@ -126,7 +137,7 @@ private enum NoriaExecutorFactory: ExecutorFactory {
 }
 
 extension LoopSerialExecutor: MainExecutor, SchedulingExecutor {
-    var isMainExecutor: Bool { loop.index == 0 }
+    var isMainExecutor: Bool { loop === ExecutorInstallation.mainLoop }
 
     // `Runtime.run` turns the loop; nobody else may.
     func run() throws { throw RuntimeError(.alreadyRunning("use 'Runtime.run'")) }

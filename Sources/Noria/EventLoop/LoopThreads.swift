@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import NoriaEngine
 internal import NoriaSystem
-internal import Synchronization
 internal import SystemPackage
 
 /// The threads of the loops beside the main one, for one run, and the monitor over all of them.
@@ -10,23 +9,16 @@ struct LoopThreads {
     private var monitor: LoopMonitor?
 
     /// Starts a thread for each loop but the first; when one can't be had, none runs.
+    ///
+    /// Embedded there is nothing to share between them: each job belongs to one loop.
     static func start(
         _ loops: EventLoopGroup,
         _ kind: BackendKind,
-        _ budget: TurnBudget
+        _ budget: TurnBudget,
+        isSharing: Bool
     ) throws(RuntimeError) -> LoopThreads {
         var started = LoopThreads()
-        guard loops.count > 1 else { return started }
-        do throws(Errno) {
-            let monitor = try LoopMonitor(loops)
-            try monitor.start()
-            started.monitor = monitor
-        } catch {
-            for loop in loops { loop.monitor = nil }
-            throw RuntimeError(
-                .backendUnavailable("no thread to watch over the loops: \(error); use one loop")
-            )
-        }
+        if isSharing, loops.count > 1 { try started.watch(loops) }
         do throws(RuntimeError) {
             for loop in loops.dropFirst() {
                 started.threads.append(try LoopThread.start(loop, kind, budget))
@@ -35,6 +27,19 @@ struct LoopThreads {
         } catch {
             started.end()
             throw error
+        }
+    }
+
+    private mutating func watch(_ loops: EventLoopGroup) throws(RuntimeError) {
+        do throws(Errno) {
+            let monitor = try LoopMonitor(loops)
+            try monitor.start()
+            self.monitor = monitor
+        } catch {
+            for loop in loops { loop.monitor = nil }
+            throw RuntimeError(
+                .backendUnavailable("no thread to watch over the loops: \(error); use one loop")
+            )
         }
     }
 
@@ -47,16 +52,17 @@ struct LoopThreads {
 /// The thread of one loop.
 private final class LoopThread: Sendable {
     let loop: EventLoop
-    /// Readable when the thread has begun to turn, or could not; again when it has ended.
-    private let changed: Int32
-    private let failure = Mutex<RuntimeError?>(nil)
+    /// Readable when the thread has begun to turn, or could not.
+    private let begun: Int32
+    private let failure = Guarded<RuntimeError?>(nil)
+    private let joinable = Guarded<Thread.Joinable?>(nil)
 
     private init(_ loop: EventLoop) throws(Errno) {
         self.loop = loop
-        changed = try Descriptor.event()
+        begun = try Descriptor.event()
     }
 
-    deinit { Descriptor.close(changed) }
+    deinit { Descriptor.close(begun) }
 
     static func start(
         _ loop: EventLoop,
@@ -66,7 +72,8 @@ private final class LoopThread: Sendable {
         let thread: LoopThread
         do throws(Errno) {
             thread = try LoopThread(loop)
-            try Thread.start { thread.run(kind, budget) }
+            let joinable = try Thread.startJoinable { thread.run(kind, budget) }
+            thread.joinable.withLock { $0 = joinable }
         } catch {
             throw RuntimeError(
                 .backendUnavailable(
@@ -74,36 +81,36 @@ private final class LoopThread: Sendable {
                 )
             )
         }
-        thread.waitForChange()
-        if let failure = thread.failure.withLock({ $0 }) { throw failure }
+        while !Descriptor.waits(thread.begun, nanoseconds: .max) {}
+        if let failure = thread.failure.withLock({ $0 }) {
+            thread.join()
+            throw failure
+        }
         return thread
     }
 
-    /// Ends the loop with its present turn, and returns when its thread has let go of everything.
+    /// Ends the loop with its present turn, and returns when its thread has gone.
     func end() {
         loop.post { [loop] in loop.finish() }
-        waitForChange()
+        join()
     }
 
-    private func waitForChange() {
-        while !Descriptor.waits(changed, nanoseconds: .max) {}
-        Descriptor.clearEvent(changed)
-    }
+    private func join() { joinable.withLock { $0.take() }?.join() }
 
     private func run(_ kind: BackendKind, _ budget: TurnBudget) {
         Thread.name("noria \(loop)")
-        defer { Descriptor.signalEvent(changed) }
         // Made here, since a ring belongs to the thread that enables it.
         let (backend, refusals) = BackendSelection.make([kind])
         guard let backend, (try? loop.begin(engine: Engine(backend: backend))) != nil else {
             let reason = refusals.first?.reason ?? "it can't watch the loop's eventfd"
-            return failure.withLock {
+            failure.withLock {
                 $0 = RuntimeError(
                     .backendUnavailable("\(kind) runs, but not once more for \(loop): \(reason)")
                 )
             }
+            return Descriptor.signalEvent(begun)
         }
-        Descriptor.signalEvent(changed)
+        Descriptor.signalEvent(begun)
         loop.run(budget)
         loop.end()
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import Synchronization
+internal import NoriaSystem
 
 /// Whether a listener may let one more connection in: what its acceptors, one a loop, share.
 ///
@@ -16,7 +16,7 @@ final class Admission: Sendable {
     }
 
     private let limit: Int
-    private let state = Mutex(State())
+    private let state = Guarded(State())
 
     init(limit: Int?) { self.limit = limit ?? .max }
 

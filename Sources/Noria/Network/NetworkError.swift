@@ -128,7 +128,7 @@ public struct NetworkError: Error, CustomStringConvertible, Sendable {
 
     private var reason: String {
         switch kind {
-        case .noRuntime: "no runtime runs here: call it inside 'Runtime.run'"
+        case .noRuntime: "no runtime runs here: call it inside 'Runtime.run' or 'withRuntime'"
         case .badAddress: "not an address"
         case .unknownHost: "unknown host"
         case .addressInUse: "the address is in use"

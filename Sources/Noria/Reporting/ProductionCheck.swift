@@ -50,7 +50,9 @@ extension Runtime {
         [
             .backend(backend),
             .optimisation(isDebugBuild: _isDebugAssertConfiguration()),
-            .shutdown(configuration.shutdown, failure: signalWatch.failure),
+            isEmbedded
+                ? .embedded(configuration.shutdown)
+                : .shutdown(configuration.shutdown, failure: signalWatch.failure),
         ]
     }
 }
@@ -75,6 +77,13 @@ extension ProductionCheck {
         isDebugBuild
             ? Self("optimised build", "no", advice: "build with 'swift build -c release'")
             : Self("optimised build", "yes", advice: nil)
+    }
+
+    /// Its program has the signals, and no deadline ends it.
+    static func embedded(_ policy: ShutdownPolicy) -> Self {
+        let finding =
+            "the program's own; an end that takes longer than \(policy.deadline.text) is reported"
+        return Self("signals and deadline", finding, advice: nil)
     }
 
     /// `failure` is what could not be caught.

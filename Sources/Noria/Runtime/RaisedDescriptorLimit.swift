@@ -16,6 +16,11 @@ struct RaisedDescriptorLimit {
     /// limit of a billion, as containers may have it, makes children spin that close every number.
     private static let highest: UInt64 = 1_048_576
 
+    /// As it stands: an embedded runtime leaves it to the program.
+    static var untouched: Self {
+        Self(original: Int(clamping: (try? DescriptorLimit.read())?.soft ?? 0), isRaised: false)
+    }
+
     static func raise(_ logger: Logger) -> Self {
         guard let (soft, hard) = try? DescriptorLimit.read() else {
             logger.warning("descriptors: the limit can't be read")

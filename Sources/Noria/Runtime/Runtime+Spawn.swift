@@ -5,7 +5,8 @@ internal import NoriaSystem
 extension Runtime {
     /// Starts a task that lives as long as the runtime, at most.
     ///
-    /// It runs where `body` is isolated, else on `loop`, else on the caller's loop. What it throws
+    /// It runs where `body` is isolated, else on `loop`, else on the caller's loop (embedded: the
+    /// first one, when the caller has none, and it keeps to it). What it throws
     /// is logged under its name. A shutdown waits for it: when the listeners have drained it has
     /// the settle time (2 s, at most a tenth of the deadline) to return before it is cancelled, and
     /// `Runtime.run` returns when it has ended. A `CancellationError` is no error then, nor after
@@ -19,7 +20,9 @@ extension Runtime {
         _ body: sending @escaping @isolated(any) () async throws -> Void
     ) -> SpawnedTask {
         guard let id = spawned.begin(name) else { return refuse(name) }
-        let task = Task(name: name, executorPreference: loop?.taskExecutor) { [self] in
+        // Taken over, tasks are on the loops without a preference, and another may take them.
+        let home = loop ?? (isEmbedded ? EventLoop.current ?? eventLoops.main : nil)
+        let task = Task(name: name, executorPreference: home?.taskExecutor) { [self] in
             do { try await body() } catch { report(error, of: name) }
             spawned.end(id)
         }
@@ -68,9 +71,15 @@ extension Runtime {
 
     /// Waits for the spawned tasks when the body has returned; that begins a shutdown if some are
     /// still there.
-    func finishSpawned() async {
+    func finishSpawned<Value>(after result: Result<Value, any Error>) async {
+        let reason =
+            switch result {
+            case .success: "the body returned"
+            case .failure: "the body threw"
+            }
+        shutdown.bodyEnded(reason)
         guard spawned.bodyReturned() else { return }
-        shutdown.request(reason: "the body returned")
+        shutdown.request(reason: reason)
         await spawned.waitForAll()
     }
 }

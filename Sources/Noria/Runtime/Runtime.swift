@@ -2,24 +2,26 @@
 internal import Logging
 public import NoriaEngine
 internal import NoriaSystem
-internal import Synchronization
 internal import SystemPackage
 
 /// The runtime under a program: its loops, its end.
 ///
 /// `Runtime.run` takes the process over: the main thread becomes loop 0, and `Task`, actors,
-/// `@MainActor` and `Task.sleep` run on it from then on.
+/// `@MainActor` and `Task.sleep` run on it from then on. `withRuntime` embeds it in a program that
+/// has a main of its own, and takes nothing over.
 public final class Runtime: Sendable {
     /// The configuration, as the environment has changed it.
     public let configuration: RuntimeConfiguration
     /// Which backend runs, and why not another.
     public let backend: BackendReport
-    /// The loops, as many as the configuration says; the first is the main thread's.
+    /// The loops, as many as the configuration says; the first is the main thread's, unless the
+    /// runtime is embedded.
     public let eventLoops: EventLoopGroup
     /// The end of this runtime.
     public let shutdown: Shutdown
     /// How many descriptors the process might have open before the run raised that to what its
-    /// hard limit allows: the soft RLIMIT_NOFILE, in force again after the run.
+    /// hard limit allows: the soft RLIMIT_NOFILE, in force again after the run. An embedded runtime
+    /// leaves it as it is.
     ///
     /// A child that `fork` makes begins with it. One from `posix_spawn`, as Foundation's `Process`
     /// makes it, has the raised one, which few programs mind (those that use `select`, or that
@@ -29,31 +31,37 @@ public final class Runtime: Sendable {
 
     let spawned = SpawnedTasks()
     let signalWatch: SignalWatch
+    /// Whether the process is somebody else's.
+    let isEmbedded: Bool
 
-    private static let present = Mutex<(runtime: Runtime?, origin: String)>((nil, ""))
+    /// The runtime, once it runs, and where it began.
+    private static let present = Guarded<(runtime: Runtime?, origin: String?)>((nil, nil))
 
     /// The runtime that runs in this process, or nil.
     ///
     /// Any thread.
     public static var current: Runtime? { present.withLock { $0.runtime } }
 
-    private init(
+    init(
         configuration: RuntimeConfiguration,
         backend: BackendReport,
         eventLoops: EventLoopGroup,
-        originalDescriptorLimit: Int
+        originalDescriptorLimit: Int,
+        isEmbedded: Bool
     ) {
+        self.isEmbedded = isEmbedded
         self.configuration = configuration
         self.originalDescriptorLimit = originalDescriptorLimit
         self.backend = backend
         self.eventLoops = eventLoops
         shutdown = Shutdown(
-            loop: ExecutorInstallation.mainLoop,
+            loop: eventLoops.main,
             policy: configuration.shutdown,
+            endsProcess: !isEmbedded,
             logger: configuration.logger
         )
         signalWatch = SignalWatch(
-            loop: ExecutorInstallation.mainLoop,
+            loop: eventLoops.main,
             shutdownSignals: configuration.shutdown.signals,
             logger: configuration.logger
         )
@@ -65,6 +73,27 @@ public final class Runtime: Sendable {
     public func requireBackend(_ kind: BackendKind) throws(RuntimeError) {
         guard backend.kind != kind else { return }
         throw RuntimeError(.backendUnavailable("\(kind) was required and \(backend) runs"))
+    }
+
+    // MARK: One at a time
+
+    /// Takes the process's one place for a runtime.
+    static func claim(_ origin: String) throws(RuntimeError) {
+        let running = present.withLock { present in
+            defer { if present.origin == nil { present.origin = origin } }
+            return present.origin
+        }
+        if let running {
+            throw RuntimeError(.alreadyRunning("it began at \(running); use that one"))
+        }
+    }
+
+    /// What is current from now on; nil gives the place back.
+    static func setCurrent(_ runtime: Runtime?) {
+        present.withLock { present in
+            present.runtime = runtime
+            if runtime == nil { present.origin = nil }
+        }
     }
 
     // MARK: Running
@@ -127,10 +156,8 @@ public final class Runtime: Sendable {
         keepsSignals: Bool,
         _ body: sending @escaping (Runtime) async throws -> Value
     ) throws(RuntimeError) -> RuntimeOutcome<Value> {
-        let running = present.withLock { $0.runtime == nil ? nil : $0.origin }
-        if let running {
-            throw RuntimeError(.alreadyRunning("it began at \(running); use that one"))
-        }
+        try claim(origin)
+        defer { setCurrent(nil) }
         guard Thread.isMain else { throw RuntimeError(.notOnMainThread) }
         let configuration = try configuration.withEnvironment()
         let descriptors = RaisedDescriptorLimit.raise(configuration.logger)
@@ -164,10 +191,10 @@ public final class Runtime: Sendable {
             configuration: configuration,
             backend: report,
             eventLoops: loops,
-            originalDescriptorLimit: descriptors.original
+            originalDescriptorLimit: descriptors.original,
+            isEmbedded: false
         )
-        present.withLock { $0 = (runtime, origin) }
-        defer { present.withLock { $0.runtime = nil } }
+        setCurrent(runtime)
         return try runtime.turn(Engine(backend: backend), keepsSignals: keepsSignals, body)
     }
 
@@ -178,7 +205,7 @@ public final class Runtime: Sendable {
     ) throws(RuntimeError) -> RuntimeOutcome<Value> {
         let loop = eventLoops.main
         let budget = TurnBudget(configuration.loops)
-        let threads = try LoopThreads.start(eventLoops, backend.kind, budget)
+        let threads = try LoopThreads.start(eventLoops, backend.kind, budget, isSharing: true)
         let dispatch = DispatchMainQueue(engine: engine)
         let residualCount: Int
         do throws(Errno) {
@@ -195,8 +222,9 @@ public final class Runtime: Sendable {
         logStart(residualCount)
         let root = Root<Value>()
         let task = Task(name: "noria body") { [self] in
-            root.result = await Self.run(body, self)
-            await finishSpawned()
+            let result = await Self.run(body, self)
+            root.result = result
+            await finishSpawned(after: result)
             loop.perform { loop.finish() }
         }
         shutdown.onCancel { [spawned] in
@@ -242,7 +270,7 @@ public final class Runtime: Sendable {
         }
     }
 
-    private func exitCode<Value>(of result: Result<Value, any Error>) -> ExitCode {
+    func exitCode<Value>(of result: Result<Value, any Error>) -> ExitCode {
         switch result {
         case .success: .clean
         // What a shutdown cancelled has ended as it should.

@@ -29,7 +29,7 @@ public struct RuntimeError: Error, CustomStringConvertible, Sendable {
         switch kind {
         case .configuration(let text): "configuration: \(text)"
         case .backendUnavailable(let text): "backend: \(text)"
-        case .noRuntime: "no runtime runs here: call it inside 'Runtime.run'"
+        case .noRuntime: "no runtime runs here: call it inside 'Runtime.run' or 'withRuntime'"
         case .alreadyRunning(let text): "a runtime runs already: \(text)"
         case .notOnMainThread:
             "'Runtime.run' takes the main thread over: call it from a plain 'static func main()'"

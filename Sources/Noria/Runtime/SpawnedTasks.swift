@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import NoriaSystem
 internal import Synchronization
 
 /// The tasks that a runtime has spawned and that have not ended.
@@ -12,7 +13,7 @@ final class SpawnedTasks: Sendable {
         var waiter: UnsafeContinuation<Void, Never>?
     }
 
-    private let state = Mutex(State())
+    private let state = Guarded(State())
     private static let lastID = Atomic<UInt64>(0)
 
     /// A number for a new task; nil when all is over.
@@ -42,6 +43,14 @@ final class SpawnedTasks: Sendable {
             return waiter
         }
         waiter?.resume()
+    }
+
+    /// The names of those that have not ended.
+    var names: [String] {
+        state.withLock { state in
+            (state.isBodyRunning ? ["body"] : [])
+                + state.tasks.sorted { $0.key < $1.key }.map(\.value.name)
+        }
     }
 
     /// Cancels all, those to come included; the names of those that had not ended.

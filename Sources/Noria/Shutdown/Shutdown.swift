@@ -2,13 +2,14 @@
 internal import Logging
 internal import NoriaEngine
 internal import NoriaSystem
-internal import Synchronization
 
 /// The end of a runtime: asked for, watched, joined.
 ///
 /// On a request the drainables are drained, the last registered first; then the body has a short
 /// time to return before it is cancelled. At two later points of the one deadline the tasks are
 /// cancelled and the drainables aborted, and at the deadline a thread of its own ends the process.
+/// An embedded runtime's process is not its own: there the thread says what has not ended, and the
+/// runtime waits on for it.
 public final class Shutdown: Sendable {
     /// How far the end has come.
     @nonexhaustive
@@ -40,7 +41,7 @@ public final class Shutdown: Sendable {
 
     private struct State {
         var phase = Phase.running
-        var reason = "the body returned"
+        var reason = ""
         var drainables: [(name: String, drainable: any Drainable)] = []
         var waiters: [UInt64: UnsafeContinuation<Bool, Never>] = [:]
         var lastWaiter: UInt64 = 0
@@ -48,18 +49,22 @@ public final class Shutdown: Sendable {
         var cancelled: [String] = []
         var onRequest: (@Sendable () -> Void)?
         var cancelTasks: (@Sendable () -> [String])?
-        /// What the deadline's thread waits for; it closes it.
-        var endedEvent: Int32?
+        /// What names those that have not ended.
+        var unended: (@Sendable () -> [String])?
+        /// The deadline's thread, and what it waits for.
+        var deadline: (thread: Thread.Joinable, ended: Int32)?
     }
 
-    private let state = Mutex(State())
+    private let state = Guarded(State())
     private let loop: EventLoop
     private let policy: ShutdownPolicy
     private let logger: Logger
+    private let endsProcess: Bool
 
-    init(loop: EventLoop, policy: ShutdownPolicy, logger: Logger) {
+    init(loop: EventLoop, policy: ShutdownPolicy, endsProcess: Bool, logger: Logger) {
         self.loop = loop
         self.policy = policy
+        self.endsProcess = endsProcess
         self.logger = logger
     }
 
@@ -130,6 +135,16 @@ public final class Shutdown: Sendable {
         state.withLock { $0.cancelTasks = action }
     }
 
+    /// What the tasks that the deadline has not seen end are called.
+    func onDeadline(_ unended: @escaping @Sendable () -> [String]) {
+        state.withLock { $0.unended = unended }
+    }
+
+    /// Says why it ends when nobody asks for the end.
+    func bodyEnded(_ reason: String) {
+        state.withLock { if $0.phase == .running { $0.reason = reason } }
+    }
+
     private func begin(_ reason: String) {
         logger.info("shutdown: \(reason); draining, \(policy.deadline) at most")
         armDeadline()
@@ -143,18 +158,21 @@ public final class Shutdown: Sendable {
                 context: step.rawValue
             )
         }
-        Task(name: "noria drain") {
+        Task(name: "noria drain", executorPreference: loop.taskExecutor) { [self] in
             let drainables = state.withLock { $0.drainables }
             for (name, drainable) in drainables.reversed() {
                 await drainable.drain(until: start + policy.drainBudget)
                 state.withLock { $0.drained.append(name) }
             }
             // The streams have ended: the body has what is left of a short time to return.
-            _ = loop.timers.add(
-                deadline: MonotonicClock.now &+ UInt64(policy.settleTime.nanoseconds),
-                owner: steps,
-                context: Step.cancel.rawValue
-            )
+            let settled = MonotonicClock.now &+ UInt64(policy.settleTime.nanoseconds)
+            loop.perform { [loop] in
+                _ = loop.timers.add(
+                    deadline: settled,
+                    owner: steps,
+                    context: Step.cancel.rawValue
+                )
+            }
         }
     }
 
@@ -190,32 +208,44 @@ public final class Shutdown: Sendable {
     /// A thread that nothing here can block ends the process at the deadline; told that all has
     /// ended it goes.
     private func armDeadline() {
-        let length = policy.deadline
-        // Without a descriptor left the thread is not told, and sleeps until the deadline.
-        let ended = try? Descriptor.event()
-        state.withLock { $0.endedEvent = ended }
-        do {
-            try Thread.start { [weak self] in
-                if let ended {
-                    _ = Descriptor.waits(ended, nanoseconds: length.nanoseconds)
-                } else {
-                    Thread.sleep(nanoseconds: length.nanoseconds)
+        do throws(Errno) {
+            guard let ended = try? Descriptor.event() else { return try armDeafDeadline() }
+            do throws(Errno) {
+                let thread = try Thread.startJoinable { [self] in
+                    let length = policy.deadline.nanoseconds
+                    Thread.name("noria deadline")
+                    if !Descriptor.waits(ended, nanoseconds: length) { meetDeadline() }
                 }
-                // `end` has signalled before anyone can see its phase: the event is this thread's.
-                guard let self, self.phase != .ended else {
-                    if let ended { Descriptor.close(ended) }
-                    return
-                }
-                Thread.write(
-                    "noria: not ended \(length) after the shutdown was asked for; abandoned\n",
-                    to: 2
-                )
-                Thread.exitProcess(ExitCode.abandoned.rawValue)
+                state.withLock { $0.deadline = (thread, ended) }
+            } catch {
+                Descriptor.close(ended)
+                throw error
             }
         } catch {
             logger.error("shutdown: no thread to keep the deadline: \(error)")
-            if let ended = state.withLock({ $0.endedEvent.take() }) { Descriptor.close(ended) }
         }
+    }
+
+    /// Without a descriptor left the thread is not told of the end, and sleeps until the deadline.
+    private func armDeafDeadline() throws(Errno) {
+        let length = policy.deadline.nanoseconds
+        try Thread.start { [weak self] in
+            Thread.sleep(nanoseconds: length)
+            self?.meetDeadline()
+        }
+    }
+
+    /// The deadline's thread.
+    private func meetDeadline() {
+        let (phase, unended) = state.withLock { ($0.phase, $0.unended) }
+        guard phase != .ended else { return }
+        let text = "not ended \(policy.deadline) after the shutdown was asked for"
+        guard endsProcess else {
+            let names = unended?().joined(separator: ", ") ?? ""
+            return logger.error("shutdown: \(text), waited for all the same: \(names)")
+        }
+        Thread.write("noria: \(text); abandoned\n", to: 2)
+        Thread.exitProcess(ExitCode.abandoned.rawValue)
     }
 
     /// Lets go of what was registered and still stands open: a listener that nobody served.
@@ -227,19 +257,26 @@ public final class Shutdown: Sendable {
     }
 
     func end(exitCode: ExitCode) -> ShutdownReport {
-        state.withLock { state in
+        let (report, deadline) = state.withLock { state in
             state.phase = .ended
             state.onRequest = nil
             state.cancelTasks = nil
+            state.unended = nil
             state.drainables = []
-            if let event = state.endedEvent.take() { Descriptor.signalEvent(event) }
-            return ShutdownReport(
+            let report = ShutdownReport(
                 reason: state.reason,
                 exitCode: exitCode,
                 drained: state.drained,
                 cancelled: state.cancelled
             )
+            return (report, state.deadline.take())
         }
+        if let (thread, ended) = deadline {
+            Descriptor.signalEvent(ended)
+            thread.join()
+            Descriptor.close(ended)
+        }
+        return report
     }
 }
 

@@ -3,8 +3,10 @@
 /// How long the end of a runtime may take, and what begins it.
 public struct ShutdownPolicy: Sendable, Hashable {
     /// From the request to the end of the process, at most: 25 s, under Kubernetes' 30.
+    ///
+    /// An embedded runtime ends no process: it logs what has not ended by then.
     public var deadline = Duration.seconds(25)
-    /// The signals that begin it.
+    /// The signals that begin it; none does in an embedded runtime.
     public var signals: Set<Signal> = [.terminate, .interrupt]
 
     /// The defaults.
@@ -100,7 +102,7 @@ public struct ExitCode: RawRepresentable, Codable, Hashable, Sendable {
 
 /// How a runtime ended.
 public struct ShutdownReport: Codable, Sendable, CustomStringConvertible {
-    /// What began it: a signal's name, a request's text, `the body returned`.
+    /// What began it: a signal's name, a request's text, `the body returned`, `the body threw`.
     public let reason: String
     /// What the process ends with.
     public let exitCode: ExitCode

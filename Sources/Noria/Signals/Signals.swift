@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import Logging
 
 /// The signals that come while somebody waits for them: see `Runtime.signals(_:)`.
 public struct Signals: AsyncSequence, Sendable {
@@ -40,6 +41,17 @@ extension Runtime {
     /// the last element here. What can't be caught (SIGKILL, SIGSTOP), what reports a fault, and
     /// SIGPIPE, which the runtime ignores, is logged and never comes.
     ///
+    /// An embedded runtime catches none, since they are its program's: the sequence ends at once, and
+    /// that is logged.
+    ///
     /// Any thread.
-    public func signals(_ signals: Signal...) -> Signals { Signals(signalWatch.subscribe(signals)) }
+    public func signals(_ signals: Signal...) -> Signals {
+        if isEmbedded {
+            let names = signals.map(\.description).joined(separator: ", ")
+            configuration.logger.error(
+                "signals: never to come: \(names): an embedded runtime leaves them to its program"
+            )
+        }
+        return Signals(signalWatch.subscribe(signals))
+    }
 }

@@ -186,7 +186,8 @@ private final class TimeoutTimer: TimerOwner, @unchecked Sendable {
     }
 }
 
-private struct Unchecked<Value>: @unchecked Sendable {
+/// What a child task in its parent's isolation is lent, and gives back.
+struct Unchecked<Value>: @unchecked Sendable {
     let value: Value
     init(_ value: Value) { self.value = value }
 }
