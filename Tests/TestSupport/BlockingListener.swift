@@ -52,7 +52,9 @@ package final class BlockingListener: Sendable {
 
     /// The next connection; gives up after ten seconds.
     package func accept() throws -> BlockingClient {
-        let connection = Glibc.accept(fd, nil, nil)
+        var connection = Glibc.accept(fd, nil, nil)
+        // A call with a time limit is not begun again by the kernel, whatever signal it was.
+        while connection < 0, errno == EINTR { connection = Glibc.accept(fd, nil, nil) }
         guard connection >= 0 else {
             throw BlockingClient.Failure(operation: "accept", errno: errno)
         }

@@ -20,13 +20,12 @@ public final class Runtime: Sendable {
     /// The end of this runtime.
     public let shutdown: Shutdown
     /// How many descriptors the process might have open before the run raised that to what its
-    /// hard limit allows: the soft RLIMIT_NOFILE, in force again after the run. An embedded runtime
-    /// leaves it as it is.
+    /// hard limit allows: the soft RLIMIT_NOFILE, in force again after the run.
     ///
     /// A child that `fork` makes begins with it. One from `posix_spawn`, as Foundation's `Process`
     /// makes it, has the raised one, which few programs mind (those that use `select`, or that
     /// close every number up to it): start such a one by
-    /// `sh -c 'ulimit -Sn N; exec "$0" "$@"' PROGRAM ARGUMENT…`.
+    /// `sh -c 'ulimit -Sn N; exec "$0" "$@"' PROGRAM ARGUMENT…`. An embedded runtime raises nothing.
     public let originalDescriptorLimit: Int
 
     let spawned = SpawnedTasks()
