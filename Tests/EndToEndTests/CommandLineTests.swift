@@ -54,7 +54,7 @@ struct CommandLineTests {
             let line = try process.output.line(containing: "listening")
             #expect(line.contains("backend=\(backend) loops=\(loops)"))
             process.signal(SIGTERM)
-            #expect(try process.waitForExit() == .code(0))
+            try process.expectExit(.code(0))
         }
     }
 
@@ -126,7 +126,7 @@ struct CommandLineTests {
     @Test("help names every option")
     func help() throws {
         let process = try ChildProcess("noria", ["echo", "--help"])
-        #expect(try process.waitForExit() == .code(0))
+        try process.expectExit(.code(0))
         let text = try process.output.all()
         for option in ["--host", "--port", "--backend", "--loops"] {
             #expect(text.contains(option))

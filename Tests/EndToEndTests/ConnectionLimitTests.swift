@@ -40,7 +40,7 @@ struct ConnectionLimitTests {
             #expect(try client.receiveAll() == [])
             client.close()
         }
-        #expect(try server.process.waitForExit() == .code(0))
+        try server.process.expectExit(.code(0))
     }
 
     @Test("Two loops have one limit together", arguments: Backends.all)
@@ -111,7 +111,7 @@ struct ConnectionLimitTests {
             client.close()
         }
         process.signal(SIGTERM)
-        #expect(try process.waitForExit() == .code(0))
+        try process.expectExit(.code(0))
     }
 
     @Test("The limit of descriptors is raised for the run, and given back", arguments: [200])
@@ -123,7 +123,7 @@ struct ConnectionLimitTests {
                 "ulimit -Sn \(soft); exec \(ChildProcess.productFolder)/NoriaProbe descriptors",
             ]
         )
-        #expect(try process.waitForExit() == .code(0))
+        try process.expectExit(.code(0))
         #expect(
             try process.output.all().split(separator: "\n") == [
                 "before: \(soft)", "in the run: raised", "original: \(soft)",

@@ -73,7 +73,7 @@ struct DoctorTests {
             "/bin/sh",
             ["-c", "\(preparation) && exec \"$0\" doctor --json", program]
         )
-        #expect(try process.waitForExit() == .code(0))
+        try process.expectExit(.code(0))
         let errors = try process.errors.all()
         #expect(errors.isEmpty)
         return try JSONDecoder().decode(Report.self, from: Data(process.output.all().utf8))
@@ -148,7 +148,7 @@ struct DoctorTests {
                 "NORIA_BACKNED": "epoll",
             ]
         )
-        #expect(try process.waitForExit() == .code(0))
+        try process.expectExit(.code(0))
         let json = try process.output.all()
         let report = try JSONDecoder().decode(Report.self, from: Data(json.utf8))
         let configuration = try #require(report.configuration)
@@ -176,7 +176,7 @@ struct DoctorTests {
             ["doctor", "--config", "--strict"],
             environment: ["NORIA_JOBS_PER_TURN": "0", "NORIA_TIME_PER_TURN": "2ms"]
         )
-        #expect(try process.waitForExit() == .code(1))
+        try process.expectExit(.code(1))
         let lines = try process.output.all().split(separator: "\n")
         let time = try #require(lines.first { $0.hasPrefix("loops.timePerTurn") })
         #expect(
@@ -192,13 +192,13 @@ struct DoctorTests {
     func strict() throws {
         let isReady = try !report().checks.contains { $0.state == "change" }
         let process = try ChildProcess("noria", ["doctor", "--strict"])
-        #expect(try process.waitForExit() == .code(isReady ? 0 : 1))
+        try process.expectExit(.code(isReady ? 0 : 1))
         let program = "\(ChildProcess.productFolder)/noria"
         let low = try ChildProcess(
             "/bin/sh",
             ["-c", "ulimit -n 100; exec \"$0\" doctor --strict", program]
         )
-        #expect(try low.waitForExit() == .code(1))
+        try low.expectExit(.code(1))
         let text = try low.output.all()
         #expect(text.contains("change   descriptors"))
         #expect(try low.errors.all().isEmpty)

@@ -147,7 +147,7 @@ struct EchoEdgeTests {
         let reports = process.errors.lines.filter { $0.contains("no file descriptor is left") }
         #expect(reports.count == 1, "\(reports)")
         process.signal(SIGTERM)
-        #expect(try process.waitForExit() == .code(0))
+        try process.expectExit(.code(0))
     }
 
     @Test("A server at rest uses no processor time", arguments: Backends.all)

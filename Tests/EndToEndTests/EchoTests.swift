@@ -165,7 +165,7 @@ struct EchoTests {
         }
         #expect(process.errors.lines.filter { $0.contains("no file descriptor") }.count == 1)
         process.signal(SIGTERM)
-        #expect(try process.waitForExit() == .code(0))
+        try process.expectExit(.code(0))
     }
 }
 

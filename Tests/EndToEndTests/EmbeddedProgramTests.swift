@@ -72,7 +72,7 @@ struct EmbeddedProgramTests {
         // It ignores this one, and does not wait for the other.
         process.signal(SIGHUP)
         process.signal(SIGTERM)
-        #expect(try process.waitForExit() == .signal(SIGTERM))
+        try process.expectExit(.signal(SIGTERM))
         let output = try process.output.all().split(separator: "\n").map(String.init)
         #expect(
             output == [

@@ -58,7 +58,7 @@ struct HandlerTests {
         steady.close()
         try before.waitUntilRestored(in: server.process.pid)
         server.process.signal(SIGTERM)
-        #expect(try server.process.waitForExit() == .code(0))
+        try server.process.expectExit(.code(0))
     }
 
     @Test("A handler that returns ends by FIN, one that aborts by a reset", arguments: Backends.all)
@@ -78,7 +78,7 @@ struct HandlerTests {
         let reports = server.process.errors.lines.filter { $0.contains("handler threw") }
         #expect(reports == [])
         server.process.signal(SIGTERM)
-        #expect(try server.process.waitForExit() == .code(0))
+        try server.process.expectExit(.code(0))
     }
 
     @Test("Two tasks that close one connection close its descriptor once", arguments: Backends.all)
@@ -94,6 +94,6 @@ struct HandlerTests {
         let line = try server.process.output.line(containing: "the number is still")
         #expect(line == "the number is still the next owner's: true")
         server.process.signal(SIGTERM)
-        #expect(try server.process.waitForExit() == .code(0))
+        try server.process.expectExit(.code(0))
     }
 }

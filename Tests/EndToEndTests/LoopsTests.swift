@@ -24,7 +24,7 @@ struct LoopsTests {
         #expect(Set(counts.keys) == ["loop 0", "loop 1"])
         for (_, count) in counts { #expect((4_000...6_000).contains(count), "\(counts)") }
         process.signal(SIGTERM)
-        #expect(try process.waitForExit() == .code(0))
+        try process.expectExit(.code(0))
     }
 
     @Test("actors stay on their loops, whoever calls them", arguments: Backends.all)
@@ -34,7 +34,7 @@ struct LoopsTests {
             ["pinned"],
             environment: ["NORIA_BACKEND": backend]
         )
-        #expect(try process.waitForExit() == .code(0))
+        try process.expectExit(.code(0))
         let lines = try process.output.all().split(separator: "\n")
         // 60 tasks call each in turn, the first a 34th time; 20 more call each 100 times.
         let first = "count: \(60 * 34 + 2000) strays: 0"
@@ -49,7 +49,7 @@ struct LoopsTests {
             ["group"],
             environment: ["NORIA_BACKEND": backend]
         )
-        #expect(try process.waitForExit() == .code(0))
+        try process.expectExit(.code(0))
         let lines = try process.output.all().split(separator: "\n")
         #expect(lines.count == 2)
         for line in lines { #expect(line.hasPrefix("loop 0, loop 1 in "), "\(line)") }
@@ -65,7 +65,7 @@ struct LoopsTests {
             ["hops"],
             environment: ["NORIA_BACKEND": backend]
         )
-        #expect(try process.waitForExit() == .code(0))
+        try process.expectExit(.code(0))
         #expect(try process.output.all() == "home each time\nended: 0\n")
     }
 
@@ -77,7 +77,7 @@ struct LoopsTests {
             ["echo", "--port", "\(server.port)", "--loops", "2"],
             environment: ["NORIA_BACKEND": backend]
         )
-        #expect(try second.waitForExit() == .code(1))
+        try second.expectExit(.code(1))
         #expect(try second.errors.all().contains("EADDRINUSE"))
         _ = try server.end()
     }

@@ -47,7 +47,7 @@ struct PeerTests {
         server.process.signal(SIGTERM)
         #expect(try healthy.receiveAll() == [])
         healthy.close()
-        #expect(try server.process.waitForExit() == .code(0))
+        try server.process.expectExit(.code(0))
     }
 
     enum State: String, CaseIterable {

@@ -18,7 +18,7 @@ struct PolicyTests {
         try process.errors.line(containing: "backend: epoll (io_uring: ")
         #expect(process.errors.text.contains("(\(name))"))
         process.signal(SIGTERM)
-        #expect(try process.waitForExit() == .code(0))
+        try process.expectExit(.code(0))
     }
 
     @Test("a server that requires io_uring does not start, with 78", arguments: reasons)
@@ -27,7 +27,7 @@ struct PolicyTests {
             "noria",
             ["echo", "--port", "0", "--backend", "io_uring", "--refuse-io-uring", refusal]
         )
-        #expect(try process.waitForExit() == .code(78))
+        try process.expectExit(.code(78))
         let text = try process.errors.all()
         #expect(text.contains("(\(name))"))
         #expect(text.contains("NORIA_BACKEND=automatic"))
@@ -36,7 +36,7 @@ struct PolicyTests {
     @Test("the doctor names the reason and what automatic takes", arguments: reasons)
     func doctor(refusal: String, name: String) throws {
         let process = try ChildProcess("noria", ["doctor", "--refuse-io-uring", refusal])
-        #expect(try process.waitForExit() == .code(0))
+        try process.expectExit(.code(0))
         let lines = try process.output.all().split(separator: "\n")
         #expect(lines.first { $0.hasPrefix("io_uring") }?.contains("no ") == true)
         #expect(lines.first { $0.hasPrefix("io_uring") }?.contains("(\(name))") == true)
@@ -49,7 +49,7 @@ struct PolicyTests {
             "noria",
             ["doctor", "--json", "--refuse-io-uring", "eperm"]
         )
-        #expect(try process.waitForExit() == .code(0))
+        try process.expectExit(.code(0))
         let text = try process.output.all()
         #expect(text.contains(#""automatic" : "epoll""#))
         #expect(text.contains(#""isAvailable" : false"#))

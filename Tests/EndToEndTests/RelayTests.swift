@@ -193,7 +193,7 @@ struct RelayTests {
             }
         }
         #expect(received.withLock { $0 } == answer)
-        #expect(try proxy.process.waitForExit() == .code(0))
+        try proxy.process.expectExit(.code(0))
         #expect(!proxy.process.errors.text.contains("cancelling"), "\(proxy.process.errors.text)")
     }
 }

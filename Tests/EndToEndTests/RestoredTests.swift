@@ -14,7 +14,7 @@ struct RestoredTests {
             ["restored"],
             environment: ["NORIA_BACKEND": backend]
         )
-        #expect(try process.waitForExit() == .code(0))
+        try process.expectExit(.code(0))
         let text = try process.output.all()
         let expected = [
             "nothing", "sleeps and tasks", "a body that throws", "a listener that is never served",
@@ -31,7 +31,7 @@ struct RestoredTests {
             ["many runs"],
             environment: ["NORIA_BACKEND": backend]
         )
-        #expect(try process.waitForExit() == .code(0))
+        try process.expectExit(.code(0))
         let text = try process.output.all()
         let expected = (1...20).map { "run \($0): true" } + ["memory bounded: true"]
         #expect(text.split(separator: "\n").map(String.init) == expected, "\(text)")

@@ -70,7 +70,7 @@ struct RuntimeTests {
             for caller in ["a", "b"] { try process.output.line(containing: "\(caller): \(name)") }
         }
         process.signal(SIGTERM)
-        #expect(try process.waitForExit() == .code(0))
+        try process.expectExit(.code(0))
         let lines = try process.output.all().split(separator: "\n").map(String.init)
         #expect(
             lines.sorted() == [
@@ -91,7 +91,7 @@ struct RuntimeTests {
         process.signal(SIGUSR2)
         try process.output.line(containing: "none left: default")
         process.signal(SIGUSR2)
-        #expect(try process.waitForExit() == .signal(SIGUSR2))
+        try process.expectExit(.signal(SIGUSR2))
         let lines = try process.output.all().split(separator: "\n").map(String.init)
         #expect(
             lines == [
@@ -111,7 +111,7 @@ struct RuntimeTests {
             )
             try process.output.line(containing: "ready")
             process.signal(SIGTERM)
-            #expect(try process.waitForExit() == .code(0))
+            try process.expectExit(.code(0))
             let lines = try process.output.all().split(separator: "\n").map(String.init)
             #expect(lines == ["ready", "got SIGTERM", "ended in phase draining"])
         }

@@ -23,7 +23,7 @@ struct ShutdownContractTests {
                 load.run(index)
             }
         }
-        #expect(try server.process.waitForExit() == .code(0))
+        try server.process.expectExit(.code(0))
         let tally = load.tally
         #expect(tally.faults == [], "\(backend), \(connectionCount): \(tally)")
         // The load was one, before the signal.
@@ -51,7 +51,7 @@ struct ShutdownContractTests {
         let answer = try client.receiveAll()
         #expect(answer.isEmpty || (wasSent && answer == last), "\(answer.count) of \(last.count)")
         client.close()
-        #expect(try server.process.waitForExit() == .code(0))
+        try server.process.expectExit(.code(0))
     }
 
     @Test(
@@ -68,7 +68,7 @@ struct ShutdownContractTests {
         let answer = try client.receiveAll()
         #expect(answer == message, "\(answer.count) of \(message.count)")
         client.close()
-        #expect(try server.process.waitForExit() == .code(0))
+        try server.process.expectExit(.code(0))
     }
 
     @Test(
@@ -93,7 +93,7 @@ struct ShutdownContractTests {
             #expect(try client.receiveAll() == [UInt8(index)])
             client.close()
         }
-        #expect(try process.waitForExit() == .code(0))
+        try process.expectExit(.code(0))
     }
 
     @Test("Connections that were never accepted are not reset", arguments: Backends.all)
@@ -111,7 +111,7 @@ struct ShutdownContractTests {
             #expect(try client.receiveAll() == .pattern(1000, seed: index))
             client.close()
         }
-        #expect(try server.process.waitForExit() == .code(0))
+        try server.process.expectExit(.code(0))
     }
 
     @Test(
@@ -135,7 +135,7 @@ struct ShutdownContractTests {
             }
         }
         deaf.abort()
-        #expect(try server.process.waitForExit() == .code(0))
+        try server.process.expectExit(.code(0))
     }
 
     @Test(
@@ -156,7 +156,7 @@ struct ShutdownContractTests {
         #expect(early == [])
         server.process.signal(SIGTERM)
         try server.process.errors.line(containing: "cancelling")
-        #expect(try server.process.waitForExit() == .signal(SIGTERM))
+        try server.process.expectExit(.signal(SIGTERM))
     }
 }
 

@@ -19,7 +19,7 @@ struct ShutdownTests {
             #expect(try client.receiveAll().isEmpty)
             client.close()
         }
-        #expect(try server.process.waitForExit() == .code(0))
+        try server.process.expectExit(.code(0))
     }
 
     @Test("SIGINT does the same", arguments: Backends.all)
@@ -29,7 +29,7 @@ struct ShutdownTests {
         server.process.signal(SIGINT)
         #expect(try client.receiveAll().isEmpty)
         client.close()
-        #expect(try server.process.waitForExit() == .code(0))
+        try server.process.expectExit(.code(0))
     }
 
     @Test("requests that were written before the signal are answered", arguments: Backends.all)
@@ -45,7 +45,7 @@ struct ShutdownTests {
                 #expect(try client.receiveAll() == [UInt8].pattern(5000, seed: index + round))
                 client.close()
             }
-            #expect(try server.process.waitForExit() == .code(0))
+            try server.process.expectExit(.code(0))
         }
     }
 
@@ -68,7 +68,7 @@ struct ShutdownTests {
             default: tally.connectAgainAndAgain(port: port, seed: index)
             }
         }
-        #expect(try server.process.waitForExit() == .code(0))
+        try server.process.expectExit(.code(0))
         #expect(tally.answers >= 2000)
         #expect(tally.faults == [], "\(backend) \(shape)")
     }

@@ -149,12 +149,12 @@ struct StreamTimeoutTests {
         let sentence = "idleTimeout is 0.0 seconds, and must be above 0; nil is for none"
         let range = "network.limits.idleTimeout = 0s in the code is not allowed; it may be 1ms"
         let listener = try ChildProcess("NoriaProbe", ["limits", "idle=0"])
-        #expect(try listener.waitForExit() == .code(1))
+        try listener.expectExit(.code(1))
         let errors = try listener.errors.all()
         #expect(errors.contains("error: listen on 127.0.0.1:"), "\(errors)")
         #expect(errors.contains(": limits: \(sentence)"), "\(errors)")
         let run = try ChildProcess("NoriaProbe", ["limits", "configured", "idle=0"])
-        #expect(try run.waitForExit() == .code(78))
+        try run.expectExit(.code(78))
         #expect(try run.errors.all().contains(range))
     }
 

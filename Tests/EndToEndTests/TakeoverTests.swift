@@ -185,7 +185,7 @@ struct TakeoverTests {
     @Test("a body that throws ends the process with 1 and says what")
     func throwing() throws {
         let process = try ChildProcess("NoriaProbe", ["throws"])
-        #expect(try process.waitForExit() == .code(1))
+        try process.expectExit(.code(1))
         let errors = try process.errors.all()
         #expect(errors.contains("Mistake()"))
         #expect(errors.contains("ended: the body threw: exit code 1"))
@@ -196,7 +196,7 @@ struct TakeoverTests {
         let process = try ChildProcess("NoriaProbe", ["stubborn"])
         try process.output.line(containing: "running")
         process.signal(SIGTERM)
-        #expect(try process.waitForExit() == .code(70))
+        try process.expectExit(.code(70))
         #expect(try process.errors.all().contains("abandoned"))
     }
 }

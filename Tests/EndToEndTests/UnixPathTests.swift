@@ -7,7 +7,7 @@ import Testing
 struct UnixPathTests {
     private func refused(_ name: String) throws -> String {
         let process = try ChildProcess("noria", ["echo", "--unix", name])
-        #expect(try process.waitForExit() == .code(1))
+        try process.expectExit(.code(1))
         return try process.errors.all()
     }
 
@@ -15,7 +15,7 @@ struct UnixPathTests {
     func stale(backend: String) throws {
         let killed = try UnixEchoServer(backend)
         killed.process.signal(SIGKILL)
-        #expect(try killed.process.waitForExit() == .signal(SIGKILL))
+        try killed.process.expectExit(.signal(SIGKILL))
         #expect(killed.folder.entries == ["echo.sock"])
         let server = try UnixEchoServer(backend, in: killed.folder)
         let client = try server.connect()

@@ -74,6 +74,6 @@ struct UnixProbeTests {
         }
         #expect(places == (0..<100).map { "loop \($0 % 2)" })
         process.signal(SIGTERM)
-        #expect(try process.waitForExit() == .code(0))
+        try process.expectExit(.code(0))
     }
 }

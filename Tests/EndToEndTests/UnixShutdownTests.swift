@@ -20,7 +20,7 @@ struct UnixShutdownTests {
         for client in busy { #expect(try client.receiveAll() == message) }
         for client in idle { #expect(try client.receiveAll().isEmpty) }
         for client in idle + busy { client.close() }
-        #expect(try server.process.waitForExit() == .code(0))
+        try server.process.expectExit(.code(0))
         #expect(server.folder.entries == [])
     }
 
@@ -44,7 +44,7 @@ struct UnixShutdownTests {
             #expect(try client.receiveAll() == .pattern(100, seed: index))
             client.close()
         }
-        #expect(try server.process.waitForExit() == .code(0))
+        try server.process.expectExit(.code(0))
     }
 
     @Test(
@@ -88,7 +88,7 @@ struct UnixShutdownTests {
                 }
             }
         }
-        #expect(try server.process.waitForExit() == .code(0))
+        try server.process.expectExit(.code(0))
         #expect(faults.withLock { $0 } == [])
         #expect(answers.withLock { $0 } >= 1000)
     }
@@ -108,7 +108,7 @@ struct UnixShutdownTests {
         #expect(error?.errno == ENOENT)
         let next = try UnixEchoServer(backend, in: server.folder)
         deaf.close()
-        #expect(try server.process.waitForExit() == .code(0))
+        try server.process.expectExit(.code(0))
         let client = try next.connect()
         try client.send([7])
         #expect(try client.receive(exactly: 1) == [7])

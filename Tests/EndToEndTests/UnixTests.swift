@@ -29,7 +29,7 @@ struct UnixTests {
         try converse(server.connect())
         #expect(server.folder.entries == [])
         let second = try ChildProcess("noria", ["echo", "--unix", name])
-        #expect(try second.waitForExit() == .code(1))
+        try second.expectExit(.code(1))
         #expect(second.errors.text.contains("listen on unix:\(name): the address is in use"))
         #expect(try server.end() == .code(0))
     }
@@ -140,14 +140,14 @@ struct UnixTests {
             #expect(try client.receiveAll().isEmpty)
             client.close()
         }
-        #expect(try server.process.waitForExit() == .code(0))
+        try server.process.expectExit(.code(0))
     }
 
     @Test("'--unix' and '--port' or '--host' exclude each other")
     func usage() throws {
         for option in [["--port", "0"], ["--host", "127.0.0.1"]] {
             let process = try ChildProcess("noria", ["echo", "--unix", "x"] + option)
-            #expect(try process.waitForExit() == .code(64))
+            try process.expectExit(.code(64))
             #expect(process.errors.text.contains("'--unix' stands in the place of"))
         }
     }

@@ -22,13 +22,23 @@ struct EmbeddingTests {
         }
     }
 
-    static let settings: [Setting] = [BackendKind.ioUring, .epoll, .poll].flatMap { kind in
-        guard BackendSelection.make([kind]).0 != nil else {
-            print("skipped: \(kind) can't be had on this machine")
-            return [Setting]()
+    /// Over every backend that can be had.
+    ///
+    /// The environment stands over a program's configuration: what it names is all there is.
+    static let settings: [Setting] = {
+        var kinds: [BackendKind] = [.ioUring, .epoll, .poll].filter { kind in
+            let isThere = BackendSelection.make([kind]).0 != nil
+            if !isThere { print("skipped: \(kind) can't be had on this machine") }
+            return isThere
         }
-        return [1, 2].map { Setting(backend: kind, loopCount: $0) }
-    }
+        switch Thread.environment("NORIA_BACKEND") {
+        case nil, "": break
+        case "automatic": kinds = [BackendKind](kinds.prefix(1))
+        case let name: kinds.removeAll { $0.rawValue != name }
+        }
+        let counts = Thread.environment("NORIA_LOOPS").flatMap(Int.init).map { [$0] } ?? [1, 2]
+        return kinds.flatMap { kind in counts.map { Setting(backend: kind, loopCount: $0) } }
+    }()
 
     struct Mistake: Error, Equatable {}
 
@@ -314,7 +324,7 @@ struct EmbeddingTests {
 
     @Test("what can't start says so and leaves the place free")
     func refused() async throws {
-        let wrong = RuntimeConfiguration.production.with { $0.loops.count = 0 }
+        let wrong = RuntimeConfiguration.production.with { $0.network.limits.connectionLimit = 0 }
         await #expect(throws: RuntimeError.self) { try await withRuntime(wrong) { _ in } }
         #expect(Runtime.current == nil)
         await #expect(throws: NetworkError.self) {

@@ -150,6 +150,13 @@ package final class ChildProcess: Sendable {
         return exit
     }
 
+    /// Waits for the end, and throws with what the process said when it is another.
+    package func expectExit(_ expected: Exit, seconds: Int = 10) throws {
+        let exit = try waitForExit(seconds: seconds)
+        guard exit != expected else { return }
+        throw Failure("ended by \(exit), not \(expected); it said: \(output.text) \(errors.text)")
+    }
+
     private func hasExited() -> Bool {
         reaped.withLock { exit in
             guard exit == nil else { return true }

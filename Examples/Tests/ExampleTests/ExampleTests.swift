@@ -20,7 +20,7 @@ final class Example: Sendable {
     /// What is left is drained.
     func end() throws {
         process.signal(SIGTERM)
-        #expect(try process.waitForExit() == .code(0))
+        try process.expectExit(.code(0))
     }
 }
 
@@ -50,7 +50,7 @@ struct ExampleTests {
         try client.send(Array("last words".utf8))
         server.process.signal(SIGTERM)
         #expect(try client.receiveAll() == Array("last words".utf8))
-        #expect(try server.process.waitForExit() == .code(0))
+        try server.process.expectExit(.code(0))
     }
 
     @Test("ChatRoom tells the others, not the speaker; a drain ends it at once")
