@@ -49,7 +49,7 @@ struct LoopsTests {
             ["group"],
             environment: ["NORIA_BACKEND": backend]
         )
-        try process.expectExit(.code(0))
+        try process.expectExit(.code(0), seconds: 60)
         let lines = try process.output.all().split(separator: "\n")
         #expect(lines.count == 2)
         for line in lines { #expect(line.hasPrefix("loop 0, loop 1 in "), "\(line)") }
