@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "noria_system.h"
 
+#include <linux/futex.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <stddef.h>
@@ -42,6 +43,24 @@ long noria_epoll_wait(int fd, struct epoll_event *events, int limit, int64_t nan
 long noria_poll(struct pollfd *descriptors, unsigned long count, int64_t nanoseconds) {
     struct timespec limit_of_time = duration(nanoseconds);
     return noria_result(ppoll(descriptors, count, nanoseconds < 0 ? 0 : &limit_of_time, 0));
+}
+
+void noria_futex_wait(uint32_t *word, uint32_t expected, int64_t nanoseconds) {
+    struct timespec limit_of_time = duration(nanoseconds);
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, nanoseconds < 0 ? 0 : &limit_of_time, 0, 0);
+}
+
+void noria_futex_wake(uint32_t *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0); }
+
+static uint64_t nanoseconds_of(struct timeval time) {
+    return (uint64_t)time.tv_sec * NANOSECONDS_PER_SECOND + (uint64_t)time.tv_usec * 1000;
+}
+
+struct noria_thread_usage noria_usage_of_this_thread(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_THREAD, &usage);
+    return (struct noria_thread_usage){nanoseconds_of(usage.ru_utime) + nanoseconds_of(usage.ru_stime),
+                                       (uint64_t)usage.ru_nivcsw};
 }
 
 long noria_accept(int fd) {

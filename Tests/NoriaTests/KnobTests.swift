@@ -33,6 +33,16 @@ struct KnobTests {
         ("NORIA_STREAM_WRITE_TIMEOUT", ["0s", "86401s"], "86400s"),
         ("NORIA_STREAM_CONNECTION_LIMIT", ["0", "1048577", "-1"], "1048576"),
         ("NORIA_STREAM_LINGER_TIMEOUT", ["3601s", "1"], "0s"),
+        ("NORIA_BLOCKING_THREADS", ["0", "1025", "all"], "1"),
+        ("NORIA_BLOCKING_MAXIMUM_THREADS", ["0", "1025"], "1024"),
+        ("NORIA_BLOCKING_QUEUE", ["0", "1048577", "none"], "1"),
+        ("NORIA_BLOCKING_WHEN_FULL", ["wait", "REFUSE"], "refuse"),
+        ("NORIA_BLOCKING_IDLE_TIMEOUT", ["0s", "999us", "86401s"], "1ms"),
+        ("NORIA_COMPUTE_THREADS", ["0", "1025", "all"], "1"),
+        ("NORIA_COMPUTE_MAXIMUM_THREADS", ["0", "1025"], "1024"),
+        ("NORIA_COMPUTE_QUEUE", ["0", "1048577", "none"], "1"),
+        ("NORIA_COMPUTE_WHEN_FULL", ["wait", "REFUSE"], "refuse"),
+        ("NORIA_COMPUTE_IDLE_TIMEOUT", ["0s", "999us", "86401s"], "1ms"),
     ]
 
     @Test("Every knob has a place, a variable of its own, and a default that it takes itself")

@@ -6,6 +6,10 @@ public struct RuntimeSnapshot: Codable, Sendable {
     public let backend: BackendReport
     /// The loops, in their order.
     public let eventLoops: [EventLoopSnapshot]
+    /// The pool for calls that block.
+    public let blocking: ThreadPoolSnapshot
+    /// The pool for calls that compute.
+    public let compute: ThreadPoolSnapshot
     /// How far the end has come.
     public let phase: Shutdown.Phase
 }
@@ -18,6 +22,8 @@ extension Runtime {
         RuntimeSnapshot(
             backend: backend,
             eventLoops: eventLoops.map { $0.snapshot() },
+            blocking: blocking.snapshot(),
+            compute: compute.snapshot(),
             phase: shutdown.phase
         )
     }

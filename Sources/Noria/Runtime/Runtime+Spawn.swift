@@ -69,8 +69,8 @@ extension Runtime {
         configuration.logger.error("\(name): the spawned task threw: \(error)")
     }
 
-    /// Waits for the spawned tasks when the body has returned; that begins a shutdown if some are
-    /// still there.
+    /// Waits for the spawned tasks and the pools when the body has returned; that begins a shutdown
+    /// if there is something to wait for.
     func finishSpawned<Value>(after result: Result<Value, any Error>) async {
         let reason =
             switch result {
@@ -78,9 +78,11 @@ extension Runtime {
             case .failure: "the body threw"
             }
         shutdown.bodyEnded(reason)
-        guard spawned.bodyReturned() else { return }
-        shutdown.request(reason: reason)
-        await spawned.waitForAll()
+        if spawned.bodyReturned() {
+            shutdown.request(reason: reason)
+            await spawned.waitForAll()
+        }
+        await closePools(reason)
     }
 }
 

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import Logging
+internal import NoriaSystem
+internal import Synchronization
+internal import SystemPackage
+
+/// Looks after the pools in which somebody waits: a plain thread, since a loop may be blocked, and
+/// the pools' own threads are busy then.
+///
+/// It is started when it is first wanted, and sleeps without a tick while nobody waits. The race of
+/// its going to sleep is the parker's: a rouse that comes before is kept.
+final class PoolWatch: Sendable {
+    private struct State {
+        var pools: [ThreadPool] = []
+        var thread: Thread.Joinable?
+        var isEnded = false
+    }
+
+    private let state = Guarded(State())
+    private let parker = Parker()
+    private let logger: Logger
+
+    init(logger: Logger) { self.logger = logger }
+
+    func add(_ pool: ThreadPool) { state.withLock { $0.pools.append(pool) } }
+
+    var pools: [ThreadPool] { state.withLock { $0.pools } }
+
+    /// A window of a pool has been opened.
+    ///
+    /// Any thread.
+    func rouse() {
+        let failure = state.withLock { state -> Errno? in
+            guard state.thread == nil, !state.isEnded else { return nil }
+            do throws(Errno) {
+                state.thread = try Thread.startJoinable { [self] in run() }
+                return nil
+            } catch { return error }
+        }
+        if let failure {
+            logger.error(
+                "pools: no thread to watch over them: \(failure); they don't grow meanwhile"
+            )
+            for pool in pools { pool.leaveUnwatched() }
+        }
+        parker.rouse()
+    }
+
+    /// After the pools have closed.
+    func end() {
+        let thread = state.withLock { state in
+            state.isEnded = true
+            state.pools = []
+            return state.thread.take()
+        }
+        parker.rouse()
+        thread?.join()
+    }
+
+    private func run() {
+        Thread.name("noria pools")
+        while true {
+            let (pools, isEnded) = state.withLock { ($0.pools, $0.isEnded) }
+            guard !isEnded else { return }
+            let now = MonotonicClock.now
+            let next = pools.compactMap { $0.look(now) }.min()
+            let length = next.map { Int64(clamping: $0 > now ? $0 - now : 0) } ?? .max
+            _ = parker.park(nanoseconds: length)
+        }
+    }
+}
+
+extension ThreadPool {
+    /// What is due by now; when there is something to look at again, or nil when nobody waits.
+    ///
+    /// The watch alone.
+    func look(_ now: UInt64) -> UInt64? {
+        let (next, call, step) = state.withLock { state -> (UInt64?, Call, ThreadLimit.Step?) in
+            guard state.window.isOpen else { return (nil, Call(), nil) }
+            guard let began = state.window.began else {
+                _ = state.takeProcessorTime()
+                state.limit.beginWatching()
+                state.window.restart(now)
+                return (state.nextLook(now), Call(), nil)
+            }
+            var step: ThreadLimit.Step?
+            if now >= began + ThreadLimit.windowNanoseconds {
+                step = state.closeWindow(now, length: now - began)
+            }
+            let call = state.callThread(now)
+            return (state.window.isOpen ? state.nextLook(now) : nil, call, step)
+        }
+        perform(call)
+        log(step)
+        return next
+    }
+
+    func leaveUnwatched() { state.withLock { $0.window.close() } }
+}
+
+extension ThreadPool.State {
+    fileprivate mutating func closeWindow(_ now: UInt64, length: UInt64) -> ThreadLimit.Step? {
+        let window = ThreadLimit.Window(
+            now: now,
+            length: length,
+            medianWait: samples.takeMedian(with: headAge(now)),
+            depth: queue.count + waiting.count,
+            completions: window.completions,
+            processorNanoseconds: takeProcessorTime(),
+            involuntarySwitches: window.involuntarySwitches,
+            threadCount: threads.count
+        )
+        let step = limit.close(window)
+        if queue.count == 0, !limit.isJudging {
+            self.window.close()
+        } else {
+            self.window.restart(now)
+        }
+        return step
+    }
+
+    /// What the threads have computed since the last time.
+    fileprivate mutating func takeProcessorTime() -> UInt64 {
+        var sum: UInt64 = 0
+        for thread in threads {
+            guard let time = thread.joinable?.processorNanoseconds, time > 0 else { continue }
+            sum += time &- min(time, thread.seenProcessorNanoseconds)
+            thread.seenProcessorNanoseconds = time
+        }
+        return sum
+    }
+
+    /// The end of the window, or when the queue's head is old enough for one more thread.
+    fileprivate func nextLook(_ now: UInt64) -> UInt64 {
+        let end = (window.began ?? now) + ThreadLimit.windowNanoseconds
+        guard let age = headAge(now), threads.count < limit.limit, idle.isEmpty else { return end }
+        // Is it old enough, a thread has just been started for it.
+        return min(end, now + (age < ThreadLimit.patience ? ThreadLimit.patience - age : 1_000_000))
+    }
+}
