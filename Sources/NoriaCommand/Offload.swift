@@ -12,7 +12,7 @@ final class Offload: Sendable {
     /// What the pool had decided by the last line.
     private let told = Mutex<String?>(nil)
     private let result = Mutex(OffloadResult())
-    /// Waits of the last fifth of the run.
+    /// Waits that ended in the last fifth of the run.
     private let lateWaits = Mutex<[Double]>([])
     private let lateness = Mutex<[Double]>([])
 
@@ -78,7 +78,7 @@ final class Offload: Sendable {
                         }
                         return begun
                     }
-                    guard let begun, called >= lateFrom else { return }
+                    guard let begun, begun >= lateFrom else { return }
                     self.lateWaits.withLock { $0.append(called.duration(to: begun).seconds) }
                 }
             }
