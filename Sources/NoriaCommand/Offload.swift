@@ -122,10 +122,10 @@ final class Offload: Sendable {
         Thread.write(text + (decision.map { "; \($0)" } ?? "") + "\n", to: 2)
         // Once it is as large as it may be, say what would be needed.
         guard pool.threadLimit == pool.maximumThreadLimit,
-            pool.recommendedThreadCount > pool.threadLimit
+            pool.offeredLoad.rounded() > Double(pool.threadLimit)
         else { return }
         Thread.write(
-            "offered load \(pool.recommendedThreadCount) threads, limit \(pool.threadLimit)\n",
+            "offered load \(Int(pool.offeredLoad.rounded())) threads, limit \(pool.threadLimit)\n",
             to: 2
         )
     }

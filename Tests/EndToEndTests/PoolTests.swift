@@ -98,7 +98,9 @@ struct PoolTests {
         #expect(held["limitMax"] == 8)
         #expect((held["queueDepthMax"] ?? .infinity) <= 1024)
         let text = try fixed.errors.all()
-        #expect(text.contains(" threads, limit 8"), "\(text)")
+        // Once from the pool, and in each line of progress.
+        #expect(text.contains("[Noria] pool blocking: offered load "), "\(text)")
+        #expect(text.contains("\noffered load ") && text.contains(" threads, limit 8\n"), "\(text)")
     }
 
     @Test(

@@ -37,6 +37,8 @@ final class PoolJob: TaskExecutor, @unchecked Sendable {
     var place = Place.outside
     /// When its caller came: a wait for a place in the queue is a wait, too.
     let arrival: UInt64
+    /// Among those that came, for the offered load: who waits for a place is before its task comes.
+    var isCounted = false
     /// Cancelled before it came to the queue.
     var isCancelled = false
     /// Its caller has gone on without it.

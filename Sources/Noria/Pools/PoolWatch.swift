@@ -75,23 +75,31 @@ extension ThreadPool {
     ///
     /// The watch alone.
     func look(_ now: UInt64) -> UInt64? {
-        let (next, call, step) = state.withLock { state -> (UInt64?, Call, ThreadLimit.Step?) in
-            guard state.window.isOpen else { return (nil, Call(), nil) }
+        let (next, call, step, load) = state.withLock {
+            state -> (UInt64?, Call, ThreadLimit.Step?, Double?) in
+            guard state.window.isOpen else { return (nil, Call(), nil, nil) }
             guard let began = state.window.began else {
                 _ = state.takeProcessorTime()
                 state.limit.beginWatching()
                 state.window.restart(now)
-                return (state.nextLook(now), Call(), nil)
+                return (state.nextLook(now), Call(), nil, nil)
             }
             var step: ThreadLimit.Step?
             if now >= began + ThreadLimit.windowNanoseconds {
                 step = state.closeWindow(now, length: now - began)
             }
             let call = state.callThread(now)
-            return (state.window.isOpen ? state.nextLook(now) : nil, call, step)
+            let next = state.window.isOpen ? state.nextLook(now) : nil
+            return (next, call, step, state.overload(now))
         }
         perform(call)
         log(step)
+        if let load {
+            let limit = configuration.maximumThreadLimit
+            logger.warning(
+                "pool \(name): offered load \(Int(load.rounded())) threads, limit \(limit): calls wait; raise 'maximumThreadLimit', or offer less"
+            )
+        }
         return next
     }
 
@@ -117,6 +125,17 @@ extension ThreadPool.State {
             self.window.restart(now)
         }
         return step
+    }
+
+    /// How many threads the calls would keep busy, once a minute while that is more than there may
+    /// be and the limit has nowhere to go.
+    fileprivate mutating func overload(_ now: UInt64) -> Double? {
+        guard limit.limit == limit.maximum, (headAge(now) ?? 0) > 1_000_000_000 else { return nil }
+        let load = counts.load.threads(now)
+        guard load.rounded() > Double(limit.limit), overloadReport.admit(now) != nil else {
+            return nil
+        }
+        return load
     }
 
     /// What the threads have computed since the last time.

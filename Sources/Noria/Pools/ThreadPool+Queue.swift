@@ -32,6 +32,7 @@ extension ThreadPool {
         var lastWaiter: UInt64 = 0
         /// The last change of the limit, and why.
         var lastDecision: String?
+        var overloadReport = ReportLimit(nanoseconds: 60_000_000_000)
         var isClosed = false
         var onEmpty: UnsafeContinuation<Void, Never>?
         var counts = PoolCounts()
@@ -67,6 +68,8 @@ extension ThreadPool {
         if Task.isCancelled { return .cancelled }
         if takeQueuePlace() { return .admitted }
         let (verdict, id) = state.withLock { state -> (Verdict?, UInt64) in
+            state.counts.load.arrived(job.arrival)
+            job.isCounted = true
             if state.isClosed { return (.closed, 0) }
             if takePlace(state) { return (.admitted, 0) }
             guard configuration.whenFull == .suspend else {
@@ -144,7 +147,7 @@ extension ThreadPool {
     func enqueue(_ job: PoolJob, _ work: PoolJob.Work, _ priority: JobPriority) {
         let now = MonotonicClock.now
         let (isIn, call) = state.withLock { state -> (Bool, Call) in
-            state.counts.load.arrived(now)
+            if !job.isCounted { state.counts.load.arrived(now) }
             job.work = work
             guard !job.isCancelled, !state.isClosed else {
                 job.place = job.isCancelled ? .cancelled : .closed
