@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/uio.h>
 #include <stdatomic.h>
 
 #ifndef SYS_epoll_pwait2
@@ -51,6 +52,11 @@ void noria_futex_wait(uint32_t *word, uint32_t expected, int64_t nanoseconds) {
 }
 
 void noria_futex_wake(uint32_t *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0); }
+
+ssize_t noria_append(int fd, const void *bytes, size_t count) {
+    struct iovec part = {(void *)bytes, count};
+    return pwritev2(fd, &part, 1, 0, RWF_APPEND);
+}
 
 static uint64_t nanoseconds_of(struct timeval time) {
     return (uint64_t)time.tv_sec * NANOSECONDS_PER_SECOND + (uint64_t)time.tv_usec * 1000;

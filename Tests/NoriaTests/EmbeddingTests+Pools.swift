@@ -172,9 +172,12 @@ extension EmbeddingTests {
             try await Self.away { try entered.wait(for: "the job") }
             task.cancel()
             #expect(try await task.value == "seen")
-            let before = Task { try await runtime.blocking.run { Issue.record("it was run") } }
+            let before = Task {
+                while !Task.isCancelled { await Task.yield() }
+                try await runtime.blocking.run { _ = Issue.record("it was run") }
+            }
             before.cancel()
-            _ = await before.result
+            await #expect(throws: CancellationError.self) { try await before.value }
         }
     }
 

@@ -44,6 +44,9 @@ void noria_futex_wait(uint32_t *word, uint32_t expected, int64_t nanoseconds);
 /// Ends the sleep of one thread.
 void noria_futex_wake(uint32_t *word);
 
+/// write(2) at the end of the file, wherever that is by then; -1 with errno.
+ssize_t noria_append(int fd, const void *bytes, size_t count);
+
 struct noria_thread_usage {
     uint64_t processor_nanoseconds;
     uint64_t involuntary_switches;
