@@ -66,6 +66,26 @@ extension EmbeddingTests {
         }
     }
 
+    @Test("a runtime that has ended leaves no pool behind", arguments: settings)
+    func freed(setting: Setting) async throws {
+        weak var pool: ThreadPool?
+        weak var other: ThreadPool?
+        weak var lane: ThreadPool.Lane?
+        try await withRuntime(setting.configuration) { runtime in
+            pool = runtime.blocking
+            let named = runtime.makeThreadPool(name: "named")
+            other = named
+            let actor = OnLane(named.makeLane(name: "lane"))
+            lane = actor.lane
+            #expect(try await actor.step(runtime))
+            _ = try await named.run(timeout: .seconds(60)) { 1 }
+            #expect(pool != nil && other != nil && lane != nil)
+        }
+        #expect(pool == nil)
+        #expect(other == nil)
+        #expect(lane == nil)
+    }
+
     @Test("jobs are spread over threads up to the limit; the queue is bounded", arguments: settings)
     func bounded(setting: Setting) async throws {
         let configuration = setting.configuration.with {
