@@ -174,6 +174,7 @@ extension ThreadPool {
                 state.queue.remove(job)
                 job.place = .cancelled
                 state.counts.cancelled += 1
+                state.tellWhenEmpty()
                 return freePlace(of: job, &state)
             case .running, .cancelled, .closed: return nil
             }

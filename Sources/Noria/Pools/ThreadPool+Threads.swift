@@ -55,7 +55,7 @@ extension ThreadPool {
 
     private func refused(_ thread: PoolThread, _ error: Errno) {
         let (step, count) = state.withLock { state in
-            state.threads.removeAll { $0 === thread }
+            state.remove(thread)
             state.counts.refusedThreads += 1
             let count = state.threads.count
             return (state.limit.threadRefused(count, "\(error)"), count)
@@ -103,10 +103,15 @@ extension ThreadPool {
                 state.wakingCount -= 1
             }
             if state.threads.count > state.limit.limit, !state.isClosed {
-                return (.leave, state.remove(thread), advice)
+                state.remove(thread)
+                // It may have been the one that was roused for a job.
+                return (.leave, state.callThread(now), advice)
             }
             guard let job = state.queue.popFirst() else {
-                if state.isClosed { return (.leave, state.remove(thread), advice) }
+                if state.isClosed {
+                    state.remove(thread)
+                    return (.leave, Call(), advice)
+                }
                 thread.isIdle = true
                 state.idle.append(thread)
                 return (.sleep, admitWaiting(&state), advice)
@@ -131,7 +136,7 @@ extension ThreadPool {
         let (step, hasLeft) = state.withLock { state -> (ThreadLimit.Step?, Bool) in
             guard thread.isIdle else { return (nil, false) }
             state.idle.removeAll { $0 === thread }
-            _ = state.remove(thread)
+            state.remove(thread)
             return (state.limit.threadLeft(state.threads.count), true)
         }
         log(step)
@@ -181,12 +186,17 @@ extension ThreadPool {
 
 extension ThreadPool.State {
     /// The thread goes, with these as its last steps under the lock.
-    mutating func remove(_ thread: PoolThread) -> ThreadPool.Call {
+    mutating func remove(_ thread: PoolThread) {
         threads.removeAll { $0 === thread }
         thread.hasLeft = true
         if let joinable = thread.joinable { departed.append(joinable) }
-        if threads.isEmpty, queue.count == 0, let waiter = onEmpty.take() { waiter.resume() }
-        return ThreadPool.Call()
+        tellWhenEmpty()
+    }
+
+    /// After a thread or a job has gone: the close may be waiting for the last of them.
+    mutating func tellWhenEmpty() {
+        guard threads.isEmpty, queue.count == 0 else { return }
+        onEmpty.take()?.resume()
     }
 
     mutating func takeDeparted() -> [Thread.Joinable] {
