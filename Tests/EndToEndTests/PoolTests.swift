@@ -49,6 +49,18 @@ struct PoolTests {
         #expect(try process.errors.all().contains("abandoned"))
     }
 
+    @Test("jobs that wait for others of their own pool are named")
+    func standstill() throws {
+        let process = try probe("pool standstill", "automatic")
+        try Waiting.until("the report", seconds: 60) {
+            process.errors.text.contains("no job has ended for 1")
+        } seen: {
+            process.errors.text
+        }
+        let text = process.errors.text
+        #expect(text.contains("and 2 wait; its 2 threads run 'outer' × 2"), "\(text)")
+    }
+
     /// The members of the last line.
     private func numbers(_ process: ChildProcess) throws -> [String: Double] {
         let text = try process.output.all()

@@ -55,6 +55,7 @@ enum NoriaProbe {
         case "pools": Pools.run()
         case "pool and blocked loop": Pools.blockedLoop()
         case "pool refused": Pools.refused()
+        case "pool standstill": Pools.standstill()
         case "pool stuck": Pools.stuck()
         case "relay to tcp": Relays.toTCP()
         case "relay to unix": Relays.toUnix()

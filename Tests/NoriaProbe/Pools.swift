@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import Dispatch
 import Glibc
 import Noria
 
@@ -78,6 +79,30 @@ enum Pools {
             }
             let pool = runtime.snapshot().blocking
             print("done: \(done), fewer threads: \(pool.threadCount < 16 && pool.threadLimit < 16)")
+        }
+    }
+
+    /// Two jobs wait for others of their own pool, which has no thread for them.
+    static func standstill() {
+        let configuration = NoriaProbe.configuration.with {
+            $0.blocking.threadLimit = 2
+            $0.blocking.maximumThreadLimit = 2
+        }
+        Runtime.main(configuration) { runtime in
+            try await withThrowingDiscardingTaskGroup { group in
+                for _ in 0..<2 {
+                    group.addTask {
+                        try await runtime.blocking.run(name: "outer") {
+                            let inner = DispatchSemaphore(value: 0)
+                            Task {
+                                _ = try await runtime.blocking.run(name: "inner") { 1 }
+                                inner.signal()
+                            }
+                            inner.wait()
+                        }
+                    }
+                }
+            }
         }
     }
 

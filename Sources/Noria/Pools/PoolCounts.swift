@@ -130,6 +130,7 @@ extension ThreadPool {
     /// Under the lock.
     func note(_ finished: Finished, _ thread: PoolThread, _ state: inout State) -> String? {
         state.activeCount -= 1
+        state.lastProgress = finished.end
         thread.job = nil
         state.counts.completions += 1
         state.window.completions += 1

@@ -75,8 +75,8 @@ extension ThreadPool {
     ///
     /// The watch alone.
     func look(_ now: UInt64) -> UInt64? {
-        let (next, call, step, load) = state.withLock {
-            state -> (UInt64?, Call, ThreadLimit.Step?, Double?) in
+        let (next, call, step, warning) = state.withLock {
+            state -> (UInt64?, Call, ThreadLimit.Step?, String?) in
             guard state.window.isOpen else { return (nil, Call(), nil, nil) }
             guard let began = state.window.began else {
                 _ = state.takeProcessorTime()
@@ -90,16 +90,11 @@ extension ThreadPool {
             }
             let call = state.callThread(now)
             let next = state.window.isOpen ? state.nextLook(now) : nil
-            return (next, call, step, state.overload(now))
+            return (next, call, step, state.overload(now) ?? state.standstill(now))
         }
         perform(call)
         log(step)
-        if let load {
-            let limit = configuration.maximumThreadLimit
-            logger.warning(
-                "pool \(name): offered load \(Int(load.rounded())) threads, limit \(limit): calls wait; raise 'maximumThreadLimit', or offer less"
-            )
-        }
+        if let warning { logger.warning("pool \(name): \(warning)") }
         return next
     }
 
@@ -127,15 +122,33 @@ extension ThreadPool.State {
         return step
     }
 
-    /// How many threads the calls would keep busy, once a minute while that is more than there may
-    /// be and the limit has nowhere to go.
-    fileprivate mutating func overload(_ now: UInt64) -> Double? {
+    /// Said once a minute while more threads would be kept busy than there may be, and the limit has
+    /// nowhere to go.
+    fileprivate mutating func overload(_ now: UInt64) -> String? {
         guard limit.limit == limit.maximum, (headAge(now) ?? 0) > 1_000_000_000 else { return nil }
         let load = counts.load.threads(now)
         guard load.rounded() > Double(limit.limit), overloadReport.admit(now) != nil else {
             return nil
         }
-        return load
+        return
+            "offered load \(Int(load.rounded())) threads, limit \(limit.limit): calls wait; raise"
+            + " 'maximumThreadLimit', or offer less"
+    }
+
+    /// Said once a minute while every thread there may be has been in one job for 10 s, and others
+    /// wait: so it looks when jobs wait for each other.
+    fileprivate mutating func standstill(_ now: UInt64) -> String? {
+        guard queue.count > 0, activeCount >= limit.ceiling, now > lastProgress,
+            now - lastProgress > 10_000_000_000, standstillReport.admit(now) != nil
+        else { return nil }
+        var names: [String: Int] = [:]
+        for thread in threads { if let job = thread.job { names[job.name, default: 0] += 1 } }
+        let jobs = names.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.prefix(5)
+            .map { "'\($0.key)' × \($0.value)" }.joined(separator: ", ")
+        return
+            "no job has ended for \((now - lastProgress) / 1_000_000_000) s and \(queue.count) wait;"
+            + " its \(activeCount) threads run \(jobs); a job that waits for another of its own pool"
+            + " waits for ever: give one of them a pool of its own"
     }
 
     /// What the threads have computed since the last time.

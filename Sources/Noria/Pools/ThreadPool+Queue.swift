@@ -32,7 +32,10 @@ extension ThreadPool {
         var lastWaiter: UInt64 = 0
         /// The last change of the limit, and why.
         var lastDecision: String?
+        /// When a job was last begun or ended.
+        var lastProgress: UInt64 = 0
         var overloadReport = ReportLimit(nanoseconds: 60_000_000_000)
+        var standstillReport = ReportLimit(nanoseconds: 60_000_000_000)
         var isClosed = false
         var onEmpty: UnsafeContinuation<Void, Never>?
         var counts = PoolCounts()

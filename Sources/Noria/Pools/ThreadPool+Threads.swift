@@ -118,6 +118,7 @@ extension ThreadPool {
             }
             job.place = .running
             thread.job = job
+            state.lastProgress = now
             state.activeCount += 1
             let wait = now > job.arrival ? now - job.arrival : 0
             waits.record(wait)
