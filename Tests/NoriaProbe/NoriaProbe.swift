@@ -50,6 +50,7 @@ enum NoriaProbe {
         case "post rate": Rates.posts()
         case "timeout rate": Rates.timeouts()
         case "cancellation rate": Rates.cancellations()
+        case "process pool": ProcessPools.plain()
         case "relay to tcp": Relays.toTCP()
         case "relay to unix": Relays.toUnix()
         default:

@@ -33,6 +33,13 @@ struct KnobTests {
         ("NORIA_STREAM_WRITE_TIMEOUT", ["0s", "86401s"], "86400s"),
         ("NORIA_STREAM_CONNECTION_LIMIT", ["0", "1048577", "-1"], "1048576"),
         ("NORIA_STREAM_LINGER_TIMEOUT", ["3601s", "1"], "0s"),
+        ("NORIA_WORKERS", ["0", "1025", "all"], "1024"),
+        ("NORIA_WORKER_EXECUTABLE", ["worker", "./worker"], "/proc/self/exe"),
+        ("NORIA_WORKER_HELLO_TIMEOUT", ["0s", "3601s", "10"], "1ms"),
+        ("NORIA_WORKER_MEMORY_LIMIT", ["0", "16777215", "64MiB"], "16777216"),
+        ("NORIA_WORKER_FRAME_LIMIT", ["1023", "1073741825"], "1024"),
+        ("NORIA_WORKER_QUEUE_LIMIT", ["0", "1048577", "none"], "1"),
+        ("NORIA_WORKER_CANCELLATION", ["kill", "KILLWORKER"], "killWorker"),
     ]
 
     @Test("Every knob has a place, a variable of its own, and a default that it takes itself")

@@ -6,6 +6,8 @@ public struct RuntimeSnapshot: Codable, Sendable {
     public let backend: BackendReport
     /// The loops, in their order.
     public let eventLoops: [EventLoopSnapshot]
+    /// The worker processes; nil when nobody has asked for them yet.
+    public let processes: ProcessPoolSnapshot?
     /// How far the end has come.
     public let phase: Shutdown.Phase
 }
@@ -18,6 +20,7 @@ extension Runtime {
         RuntimeSnapshot(
             backend: backend,
             eventLoops: eventLoops.map { $0.snapshot() },
+            processes: processPoolSnapshot,
             phase: shutdown.phase
         )
     }

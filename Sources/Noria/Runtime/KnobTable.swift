@@ -3,7 +3,7 @@ internal import Logging
 
 extension Knob {
     /// Every knob there is, in the order in which they are shown.
-    static let all: [Knob] = runtime + loops + sockets + streams
+    static let all: [Knob] = runtime + loops + sockets + streams + workers
 
     private static let runtime = [
         Knob(

@@ -78,9 +78,11 @@ extension Runtime {
             case .failure: "the body threw"
             }
         shutdown.bodyEnded(reason)
-        guard spawned.bodyReturned() else { return }
-        shutdown.request(reason: reason)
-        await spawned.waitForAll()
+        if spawned.bodyReturned() {
+            shutdown.request(reason: reason)
+            await spawned.waitForAll()
+        }
+        await closeProcesses()
     }
 }
 

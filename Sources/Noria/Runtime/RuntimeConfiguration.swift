@@ -17,6 +17,8 @@ public struct RuntimeConfiguration: Sendable {
     public var loops = Loops()
     /// What sockets and streams are made with.
     public var network = Network()
+    /// The worker processes.
+    public var processes = ProcessPool.Configuration()
     /// How the end goes.
     public var shutdown = ShutdownPolicy()
     /// Where the runtime logs to; `NORIA_LOG_LEVEL` overrides its level.
