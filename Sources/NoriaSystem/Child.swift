@@ -35,6 +35,27 @@ package struct Child: Sendable {
         return Child(processID: child.process, descriptor: child.descriptor)
     }
 
+    /// The processes that this one has started and not waited for, by whether they have ended: read
+    /// from /proc, a file for each process that one can see.
+    package static func unreaped() -> (zombies: Int, running: Int) {
+        var (zombies, running) = (0, 0)
+        guard let folder = opendir("/proc") else { return (0, 0) }
+        defer { closedir(folder) }
+        while let entry = readdir(folder) {
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            guard Int(name) != nil, let text = try? SystemFile.text(of: "/proc/\(name)/stat"),
+                // The name in parentheses may hold anything, parentheses too.
+                let end = text.lastIndex(of: ")")
+            else { continue }
+            let words = text[text.index(after: end)...].split(separator: " ")
+            guard words.count > 1, Int32(words[1]) == getpid() else { continue }
+            if words[0] == "Z" { zombies += 1 } else { running += 1 }
+        }
+        return (zombies, running)
+    }
+
     package func signal(_ number: Int32) { _ = noria_signal_child(descriptor, number) }
 
     /// Takes how it ended, once; nil while it runs.

@@ -39,6 +39,7 @@ struct KnobTests {
         ("NORIA_WORKER_MEMORY_LIMIT", ["0", "16777215", "64MiB"], "16777216"),
         ("NORIA_WORKER_FRAME_LIMIT", ["1023", "1073741825"], "1024"),
         ("NORIA_WORKER_QUEUE_LIMIT", ["0", "1048577", "none"], "1"),
+        ("NORIA_WORKER_STANDARD_ERROR", ["yes", "1"], "off"),
         ("NORIA_WORKER_CANCELLATION", ["kill", "KILLWORKER"], "killWorker"),
     ]
 

@@ -47,6 +47,13 @@ extension Knob {
             "The calls that wait for a worker, at most."
         ),
         Knob(
+            "processes.passesOnStandardError",
+            "NORIA_WORKER_STANDARD_ERROR",
+            \.processes.passesOnStandardError,
+            .flag,
+            "Whether what workers write goes on to this process's standard error."
+        ),
+        Knob(
             "processes.whenCancelled",
             "NORIA_WORKER_CANCELLATION",
             \.processes.whenCancelled,

@@ -33,6 +33,12 @@ extension ProcessPool {
         ///
         /// `NORIA_WORKER_QUEUE_LIMIT`.
         public var queueLimit = 16_384
+        /// Whether what workers write to standard output and error goes on to this process's standard
+        /// error, as it does by default.
+        ///
+        /// What that does not take at once, as a pipe that nobody reads, is dropped. The end of it is
+        /// in the errors of calls all the same. `NORIA_WORKER_STANDARD_ERROR`: `on` or `off`.
+        public var passesOnStandardError = true
         /// What becomes of a worker whose call is cancelled.
         ///
         /// `NORIA_WORKER_CANCELLATION`.

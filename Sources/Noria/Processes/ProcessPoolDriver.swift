@@ -203,7 +203,9 @@ final class ProcessPoolDriver: @unchecked Sendable {
                     started,
                     on: loop,
                     frameByteCountLimit: configuration.frameByteCountLimit,
-                    passesOn: { Self.passOn($0) },
+                    passesOn: { [configuration] bytes in
+                        if configuration.passesOnStandardError { Self.passOn(bytes) }
+                    },
                     listener(id)
                 )
                 workers[id] = worker
