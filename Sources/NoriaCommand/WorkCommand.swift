@@ -53,7 +53,13 @@ struct WorkCommand: ParsableCommand {
 
     struct Rate: ExpressibleByArgument, CustomStringConvertible {
         var value: Double
-        init(value: Double) { self.value = value }
+        /// As it was typed.
+        let description: String
+
+        init(value: Double) {
+            self.value = value
+            description = "\(value)"
+        }
 
         init?(argument: String) {
             let isPercent = argument.hasSuffix("%")
@@ -61,9 +67,8 @@ struct WorkCommand: ParsableCommand {
                 return nil
             }
             value = isPercent ? number / 100 : number
+            description = argument
         }
-
-        var description: String { "\(value)" }
     }
 
     func validate() throws {

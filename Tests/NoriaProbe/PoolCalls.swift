@@ -11,7 +11,8 @@ struct EchoCall: ProcessPool.Call {
 /// Does what its name says, with or without an end.
 struct FateCall: ProcessPool.Call {
     enum Fate: String, Codable {
-        case trap, kill, exit, throwing, sleep, spin, greedy, talk, scribble, large, abort, group
+        case trap, kill, exit, throwing, sleep, spin, greedy, talk, scribble, large, abort,
+            descriptors
     }
     var fate: Fate
     var number = 0
@@ -34,11 +35,22 @@ struct FateCall: ProcessPool.Call {
         case .scribble: _ = write(3, "nonsense that is no frame", 25)
         case .large: return String(repeating: "x", count: number)
         case .abort: Glibc.abort()
-        case .group:
-            kill(0, SIGINT)
-            kill(0, SIGTERM)
+        case .descriptors: return Self.descriptors
         }
         return "\(fate)"
+    }
+
+    /// What is open that a worker has not opened itself: by what it is.
+    private static var descriptors: String {
+        (0..<1024).compactMap { (fd: Int) -> String? in
+            var buffer = [CChar](repeating: 0, count: 4096)
+            let count = readlink("/proc/self/fd/\(fd)", &buffer, buffer.count)
+            guard count > 0 else { return nil }
+            let bytes = buffer[..<count].map(UInt8.init(bitPattern:))
+            let target = String(decoding: bytes, as: UTF8.self).prefix { $0 != ":" }
+            return target == "anon_inode" ? nil : "\(fd)=\(target)"
+        }
+        .joined(separator: " ")
     }
 
     private func greed() -> Int {

@@ -108,13 +108,14 @@ public final class ProcessPool: Sendable {
     /// before it reaches one of these calls it first in its `main`, so that no worker does that,
     /// too. In a worker it never returns.
     ///
-    /// Main thread only.
-    @available(
-        *,
-        noasync,
-        message: "it takes this thread over; 'withRuntime' does the same in an async context"
-    )
+    /// Main thread only; for a `main` that is `async` there is the same once more.
+    @available(*, noasync, message: "it takes this thread over; in an async context 'await' it")
     public static func runWorkerIfNeeded() {
         if let seat = WorkerSeat.take() { Worker(seat).takeOver(.production) }
+    }
+
+    /// The same for an `async` main: its worker embeds a runtime, as `withRuntime` does.
+    public static func runWorkerIfNeeded() async {
+        if let seat = WorkerSeat.take() { await Worker(seat).embed(.production) }
     }
 }
