@@ -14,6 +14,12 @@ package enum Descriptor {
         return noria_poll(&entry, 1, 0) > 0
     }
 
+    /// Whether a small write would not wait.
+    package static func isWritable(_ fd: Int32) -> Bool {
+        var entry = pollfd(fd: fd, events: Int16(POLLOUT), revents: 0)
+        return noria_poll(&entry, 1, 0) > 0
+    }
+
     /// Blocks this thread until the descriptor is readable: false when the time was up first.
     package static func waits(_ fd: Int32, nanoseconds: Int64) -> Bool {
         var left = max(0, nanoseconds)

@@ -15,6 +15,7 @@ struct EmbeddedProbe {
         case "cycles": try await Cycles.run(loopCount: number)
         case "late": try await Ends.late(port: number)
         case "throws": try await Ends.throwing()
+        case "processes": try await processes()
         case "signals": try await Ends.signals()
         default:
             print("usage: EmbeddedProbe NAME NUMBER")
@@ -35,5 +36,25 @@ struct EmbeddedProbe {
             }
         }
         print(banner, lines)
+    }
+
+    private static func processes() async throws {
+        let answer = try await withRuntime { runtime in
+            try await runtime.processes.run(SumCall(numbers: Array(1...100)))
+        }
+        print("sum: \(answer.sum), elsewhere: \(answer.place != getpid())")
+    }
+}
+
+/// A call in the manner of a user's.
+struct SumCall: ProcessPool.Call {
+    struct Output: Codable, Sendable {
+        let sum: Int
+        let place: Int32
+    }
+    let numbers: [Int]
+    func run() async throws -> Output {
+        await Task.yield()
+        return Output(sum: numbers.reduce(0, +), place: getpid())
     }
 }

@@ -19,7 +19,8 @@ struct RestoredTests {
         let expected = [
             "nothing", "sleeps and tasks", "a body that throws", "a listener that is never served",
             "a listener that is served and shut down", "a shutdown by a signal",
-            "signals, spawned tasks and sleeps", "no backend",
+            "signals, spawned tasks and sleeps",
+            "calls in worker processes, one of them left in the middle", "no backend",
         ]
         #expect(text.split(separator: "\n") == expected.map { "\($0): true" }, "\(text)")
     }

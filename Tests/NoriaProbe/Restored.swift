@@ -53,6 +53,15 @@ enum Restored {
             runtime.spawn(name: "again", every: .seconds(60)) {}
             try await runtime.clock.sleep(for: .milliseconds(1))
         }
+        check("calls in worker processes, one of them left in the middle", before) { runtime in
+            for fate in [FateCall.Fate.trap, .throwing, .kill, .exit] {
+                _ = try? await runtime.processes.run(FateCall(fate: fate, number: 1))
+            }
+            _ = try? await runtime.processes.run(FateCall(fate: .spin), timeout: .milliseconds(1))
+            let left = Task { try await runtime.processes.run(FateCall(fate: .spin)) }
+            try await runtime.clock.sleep(for: .milliseconds(1))
+            left.cancel()
+        }
         let impossible = NoriaProbe.configuration.with {
             $0.backend = .automatic.excluding(.ioUring, .epoll, .poll)
             $0.readsEnvironment = false

@@ -43,6 +43,14 @@ struct KnobTests {
         ("NORIA_COMPUTE_QUEUE", ["0", "1048577", "none"], "1"),
         ("NORIA_COMPUTE_WHEN_FULL", ["wait", "REFUSE"], "refuse"),
         ("NORIA_COMPUTE_IDLE_TIMEOUT", ["0s", "999us", "86401s"], "1ms"),
+        ("NORIA_WORKERS", ["0", "1025", "all"], "1024"),
+        ("NORIA_WORKER_EXECUTABLE", ["worker", "./worker"], "/proc/self/exe"),
+        ("NORIA_WORKER_HELLO_TIMEOUT", ["0s", "3601s", "10"], "1ms"),
+        ("NORIA_WORKER_MEMORY_LIMIT", ["0", "16777215", "64MiB"], "16777216"),
+        ("NORIA_WORKER_FRAME_LIMIT", ["1023", "1073741825"], "1024"),
+        ("NORIA_WORKER_QUEUE_LIMIT", ["0", "1048577", "none"], "1"),
+        ("NORIA_WORKER_STANDARD_ERROR", ["yes", "1"], "off"),
+        ("NORIA_WORKER_CANCELLATION", ["kill", "KILLWORKER"], "killWorker"),
     ]
 
     @Test("Every knob has a place, a variable of its own, and a default that it takes itself")

@@ -4,6 +4,7 @@
 #define CNORIA_H
 
 #include "noria_executors.h"
+#include "noria_processes.h"
 #include "noria_ring.h"
 #include "noria_signals.h"
 #include "noria_system.h"

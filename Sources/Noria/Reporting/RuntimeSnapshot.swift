@@ -10,6 +10,8 @@ public struct RuntimeSnapshot: Codable, Sendable {
     public let blocking: ThreadPoolSnapshot
     /// The pool for calls that compute.
     public let compute: ThreadPoolSnapshot
+    /// The worker processes; nil when nobody has asked for them yet.
+    public let processes: ProcessPoolSnapshot?
     /// How far the end has come.
     public let phase: Shutdown.Phase
 }
@@ -24,6 +26,7 @@ extension Runtime {
             eventLoops: eventLoops.map { $0.snapshot() },
             blocking: blocking.snapshot(),
             compute: compute.snapshot(),
+            processes: processPoolSnapshot,
             phase: shutdown.phase
         )
     }

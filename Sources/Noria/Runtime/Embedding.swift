@@ -34,6 +34,7 @@ public func withRuntime<Value>(
     line: UInt = #line,
     _ body: (Runtime) async throws -> Value
 ) async throws -> Value {
+    if let seat = WorkerSeat.take() { await Worker(seat).embed(configuration) }
     let embedding = try await Embedding.start(configuration, origin: "\(file):\(line)")
     let result = await embedding.run(isolation: #isolation, body)
     await embedding.end(after: result)

@@ -82,6 +82,7 @@ extension Runtime {
             shutdown.request(reason: reason)
             await spawned.waitForAll()
         }
+        await closeProcesses()
         await closePools(reason)
     }
 }

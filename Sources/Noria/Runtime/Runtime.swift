@@ -43,6 +43,7 @@ public final class Runtime: Sendable {
     let poolWatch: PoolWatch
     let processors: Int
     let signalWatch: SignalWatch
+    let processPool = Guarded(ProcessPoolPlace())
     /// Whether the process is somebody else's.
     let isEmbedded: Bool
 
@@ -139,7 +140,8 @@ public final class Runtime: Sendable {
 
     /// Runs `body` and ends the process with the exit code that came of it.
     ///
-    /// A failure to start is written to standard error, and ends it with 78.
+    /// A failure to start is written to standard error, and ends it with 78. In a process that a
+    /// `ProcessPool` has started as a worker `body` is not run, here and in `run`: calls are.
     @available(
         *,
         noasync,
@@ -151,6 +153,7 @@ public final class Runtime: Sendable {
         line: UInt = #line,
         _ body: sending @escaping (Runtime) async throws -> Void
     ) -> Never {
+        if let seat = WorkerSeat.take() { Worker(seat).takeOver(configuration) }
         do {
             // The signals stay caught: a second SIGTERM must not end what is ending by itself.
             let outcome = try run(
@@ -186,7 +189,16 @@ public final class Runtime: Sendable {
         line: UInt = #line,
         _ body: sending @escaping (Runtime) async throws -> Value
     ) throws(RuntimeError) -> RuntimeOutcome<Value> {
-        try run(configuration, origin: "\(file):\(line)", keepsSignals: false, body)
+        if let seat = WorkerSeat.take() { Worker(seat).takeOver(configuration) }
+        return try run(configuration, origin: "\(file):\(line)", keepsSignals: false, body)
+    }
+
+    /// The run of a worker: see `Worker`.
+    static func runAsWorker(
+        _ configuration: RuntimeConfiguration,
+        _ body: @escaping @Sendable () async throws -> Void
+    ) throws(RuntimeError) -> RuntimeOutcome<Void> {
+        try run(configuration, origin: "a worker", keepsSignals: true) { _ in try await body() }
     }
 
     private static func run<Value: Sendable>(

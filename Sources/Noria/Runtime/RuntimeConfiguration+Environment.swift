@@ -40,7 +40,10 @@ extension RuntimeConfiguration {
         }
     }
 
-    private static var environment: [String: String] { Thread.environment(prefixed: "NORIA_") }
+    private static var environment: [String: String] {
+        // A worker's place is none of a configuration, when user code runs before it is taken.
+        Thread.environment(prefixed: "NORIA_").filter { $0.key != WorkerSeat.variable }
+    }
 
     /// Takes what can be read; the rest comes back by its knob's name.
     private func reading(

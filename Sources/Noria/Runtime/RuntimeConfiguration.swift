@@ -21,6 +21,8 @@ public struct RuntimeConfiguration: Sendable {
     public var blocking = ThreadPool.Configuration.blocking
     /// The pool for calls that compute.
     public var compute = ThreadPool.Configuration.compute
+    /// The worker processes.
+    public var processes = ProcessPool.Configuration()
     /// How the end goes.
     public var shutdown = ShutdownPolicy()
     /// Where the runtime logs to; `NORIA_LOG_LEVEL` overrides its level.

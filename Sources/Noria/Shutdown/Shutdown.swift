@@ -123,6 +123,11 @@ public final class Shutdown: Sendable {
         state.withLock { $0.drainables.append((name, drainable)) }
     }
 
+    /// The same, but drained when everything else has been: what the others work with.
+    func register(below drainable: any Drainable, name: String) {
+        state.withLock { $0.drainables.insert((name, drainable), at: 0) }
+    }
+
     // MARK: The course of it
 
     /// What is done when the end is asked for, on the thread that asks.
