@@ -13,6 +13,7 @@ let package = Package(
         .executable(name: "echo-load", targets: ["EchoLoad"]),
         .executable(name: "costs-noria", targets: ["CostsNoria"]),
         .executable(name: "costs-reference", targets: ["CostsReference"]),
+        .executable(name: "processes-noria", targets: ["ProcessesNoria"]),
     ],
     dependencies: [.package(name: "noria", path: "..")],
     targets: [
@@ -32,5 +33,15 @@ let package = Package(
             ]
         ),
         .executableTarget(name: "CostsReference"),
+        .executableTarget(
+            name: "ProcessesNoria",
+            dependencies: [.product(name: "Noria", package: "noria")],
+            swiftSettings: [
+                .enableUpcomingFeature("ExistentialAny"),
+                .enableUpcomingFeature("MemberImportVisibility"),
+                .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+                .treatAllWarnings(as: .error),
+            ]
+        ),
     ]
 )

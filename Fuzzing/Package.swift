@@ -19,6 +19,7 @@ let package = Package(
     products: [
         .executable(name: "FuzzByteCursor", targets: ["FuzzByteCursor"]),
         .executable(name: "FuzzSocketAddress", targets: ["FuzzSocketAddress"]),
+        .executable(name: "FuzzWorkerFrames", targets: ["FuzzWorkerFrames"]),
     ],
     dependencies: [.package(name: "noria", path: "..")],
     targets: [
@@ -32,6 +33,11 @@ let package = Package(
         .executableTarget(
             name: "FuzzSocketAddress",
             dependencies: [noria, "CNetworkNames", "Property"],
+            swiftSettings: house
+        ),
+        .executableTarget(
+            name: "FuzzWorkerFrames",
+            dependencies: ["Property"],
             swiftSettings: house
         ),
     ]

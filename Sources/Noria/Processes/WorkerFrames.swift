@@ -114,6 +114,9 @@ struct WorkerFrameParser {
     /// The bytes that no frame has taken yet.
     var bufferedByteCount: Int { buffered.count - start }
 
+    /// The memory in use, what was taken included.
+    var heldByteCount: Int { buffered.count }
+
     mutating func append(_ bytes: UnsafeRawBufferPointer) {
         guard failure == nil else { return }
         if start == buffered.count {

@@ -1,0 +1,1 @@
+../../../Sources/Noria/Processes/WorkerFrames.swift
