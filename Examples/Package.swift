@@ -16,6 +16,7 @@ let package = Package(
         .executableTarget(name: "Proxy", dependencies: [noria]),
         .executableTarget(name: "BlockingCalls", dependencies: [noria]),
         .executableTarget(name: "HashFiles", dependencies: [noria]),
+        .executableTarget(name: "PrimeFarm", dependencies: [noria]),
         // A link: the clients and child processes of Noria's own tests.
         .target(
             name: "TestSupport",
@@ -26,7 +27,7 @@ let package = Package(
             name: "ExampleTests",
             dependencies: [
                 "TestSupport", "EchoServer", "ChatRoom", "LineProtocol", "Proxy", "BlockingCalls",
-                "HashFiles",
+                "HashFiles", "PrimeFarm",
             ]
         ),
     ]

@@ -174,6 +174,17 @@ struct ToolTests {
         #expect(hashes.contains("cbf29ce484222325"))
     }
 
+    @Test("PrimeFarm counts right although a worker is killed")
+    func primeFarm() throws {
+        let process = try ChildProcess("PrimeFarm", ["100000"])
+        try process.expectExit(.code(0), seconds: 60)
+        let lines = try process.output.all().split(separator: "\n")
+        #expect(lines.count == 3, "\(lines)")
+        #expect(lines[0].hasPrefix("one call failed, and no other: killed(signal: SIGKILL"))
+        #expect(lines[1] == "9592 primes below 100000")
+        #expect(lines[2].hasPrefix("11 calls, 1 death"))
+    }
+
     @Test("HashFiles says how it is called, and which folder is not there")
     func hashNothing() throws {
         try ChildProcess("HashFiles", []).expectExit(.code(64))
