@@ -39,6 +39,9 @@ final class ProcessPoolDriver: @unchecked Sendable {
     var startFailure = ""
     private var blames: [WorkerID: ProcessPoolError] = [:]
     private var helloTimers: [WorkerID: TimerID] = [:]
+    /// The threads that start workers, and those of the latter that are to be killed at once.
+    private var starting: [WorkerID: Thread.Joinable] = [:]
+    private var killed: Set<WorkerID> = []
     private var wakeTimer: TimerID?
     private var quietWaiters: [Parked<Void>] = []
     private var closeWaiters: [Parked<Void>] = []
@@ -160,7 +163,7 @@ final class ProcessPoolDriver: @unchecked Sendable {
         case .give(let call, let worker): give(call, to: worker)
         case .refuse(let call, let refusal): answer(call, .failure(error(refusal, call)))
         case .fail(let call, let worker): fail(call, by: worker)
-        case .kill(let worker): workers[worker]?.kill()
+        case .kill(let worker): kill(worker)
         case .dismiss(let worker): workers[worker]?.dismiss()
         case .wake(let time):
             wakeTimer = loop.timers.add(
@@ -191,9 +194,32 @@ final class ProcessPoolDriver: @unchecked Sendable {
 
     // MARK: Workers
 
+    /// Starts a process on a thread of its own: `posix_spawn` comes back when the other program has
+    /// begun, after half a millisecond, or ten when the machine is busy.
     private func start(_ id: WorkerID) {
+        helloTimers[id] = loop.timers.add(
+            deadline: now &+ UInt64(configuration.helloTimeout.nanoseconds),
+            owner: timers,
+            context: DriverTimers.context(.hello, id)
+        )
+        let configuration = configuration
+        do throws(Errno) {
+            starting[id] = try Thread.startJoinable { [self] in
+                Thread.name("noria start")
+                let result = StartedWorker.result(of: configuration)
+                loop.post { self.adopt(id, result) }
+            }
+        } catch {
+            // Without a thread the loop waits for it.
+            adopt(id, StartedWorker.result(of: configuration))
+        }
+    }
+
+    private func adopt(_ id: WorkerID, _ result: Result<StartedWorker, StartFailure>) {
+        // It is in its last instructions.
+        starting.removeValue(forKey: id)?.join()
         do throws(StartFailure) {
-            let started = try StartedWorker.start(configuration)
+            let started = try result.get()
             do throws(Errno) {
                 if let limit = configuration.memoryByteCountLimit {
                     try started.child.limitMemory(byteCount: limit)
@@ -209,21 +235,25 @@ final class ProcessPoolDriver: @unchecked Sendable {
                     listener(id)
                 )
                 workers[id] = worker
-                helloTimers[id] = loop.timers.add(
-                    deadline: now &+ UInt64(configuration.helloTimeout.nanoseconds),
-                    owner: timers,
-                    context: DriverTimers.context(.hello, id)
-                )
                 worker.begin()
+                if killed.remove(id) != nil { worker.kill() }
             } catch {
                 started.discard()
                 throw StartFailure("a worker can't be watched: \(error) (\(error.name))")
             }
         } catch {
+            if let timer = helloTimers.removeValue(forKey: id) { loop.timers.cancel(timer) }
+            killed.remove(id)
             startFailure = error.reason
             logger.error("processes: \(error.reason)")
             apply(state.ended(id, isHopeless: true, now: now))
         }
+    }
+
+    private func kill(_ id: WorkerID) {
+        if let worker = workers[id] { return worker.kill() }
+        // It is being started.
+        killed.insert(id)
     }
 
     private func listener(_ id: WorkerID) -> WorkerProcess.Listener {
