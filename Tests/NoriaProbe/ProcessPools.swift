@@ -161,10 +161,14 @@ enum ProcessPools {
     static func orphans() {
         Runtime.main(configuration { $0.workerCount = 3 }) { runtime in
             let pool = runtime.processes
-            async let a = worker(pool, for: 100)
-            async let b = worker(pool, for: 100)
-            async let c = worker(pool, for: 100)
-            let ids = Set([try await a, try await b, try await c])
+            var ids: Set<Int> = []
+            // One that starts sooner than the others may take two of them.
+            while ids.count < 3 {
+                async let a = worker(pool, for: 100)
+                async let b = worker(pool, for: 100)
+                async let c = worker(pool, for: 100)
+                ids.formUnion([try await a, try await b, try await c])
+            }
             async let spinning = pool.run(FateCall(fate: .spin))
             try await until { pool.snapshot().busyCount == 1 }
             print("workers \(ids.sorted().map(String.init).joined(separator: " "))")
