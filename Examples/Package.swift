@@ -14,6 +14,8 @@ let package = Package(
         .executableTarget(name: "ChatRoom", dependencies: [noria]),
         .executableTarget(name: "LineProtocol", dependencies: [noria]),
         .executableTarget(name: "Proxy", dependencies: [noria]),
+        .executableTarget(name: "BlockingCalls", dependencies: [noria]),
+        .executableTarget(name: "HashFiles", dependencies: [noria]),
         // A link: the clients and child processes of Noria's own tests.
         .target(
             name: "TestSupport",
@@ -22,7 +24,10 @@ let package = Package(
         ),
         .testTarget(
             name: "ExampleTests",
-            dependencies: ["TestSupport", "EchoServer", "ChatRoom", "LineProtocol", "Proxy"]
+            dependencies: [
+                "TestSupport", "EchoServer", "ChatRoom", "LineProtocol", "Proxy", "BlockingCalls",
+                "HashFiles",
+            ]
         ),
     ]
 )

@@ -2,12 +2,14 @@
 #define _GNU_SOURCE
 #include "noria_system.h"
 
+#include <linux/futex.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/uio.h>
 #include <stdatomic.h>
 
 #ifndef SYS_epoll_pwait2
@@ -42,6 +44,29 @@ long noria_epoll_wait(int fd, struct epoll_event *events, int limit, int64_t nan
 long noria_poll(struct pollfd *descriptors, unsigned long count, int64_t nanoseconds) {
     struct timespec limit_of_time = duration(nanoseconds);
     return noria_result(ppoll(descriptors, count, nanoseconds < 0 ? 0 : &limit_of_time, 0));
+}
+
+void noria_futex_wait(uint32_t *word, uint32_t expected, int64_t nanoseconds) {
+    struct timespec limit_of_time = duration(nanoseconds);
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, nanoseconds < 0 ? 0 : &limit_of_time, 0, 0);
+}
+
+void noria_futex_wake(uint32_t *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0); }
+
+ssize_t noria_append(int fd, const void *bytes, size_t count) {
+    struct iovec part = {(void *)bytes, count};
+    return pwritev2(fd, &part, 1, 0, RWF_APPEND);
+}
+
+static uint64_t nanoseconds_of(struct timeval time) {
+    return (uint64_t)time.tv_sec * NANOSECONDS_PER_SECOND + (uint64_t)time.tv_usec * 1000;
+}
+
+struct noria_thread_usage noria_usage_of_this_thread(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_THREAD, &usage);
+    return (struct noria_thread_usage){nanoseconds_of(usage.ru_utime) + nanoseconds_of(usage.ru_stime),
+                                       (uint64_t)usage.ru_nivcsw};
 }
 
 long noria_accept(int fd) {

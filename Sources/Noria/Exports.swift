@@ -4,5 +4,6 @@
 // of a type is seen only with the module that declares it.
 @_exported public import enum NoriaEngine.BackendKind
 @_exported public import struct SystemPackage.Errno
+@_exported public import struct SystemPackage.FileDescriptor
 @_exported public import struct SystemPackage.FilePath
 @_exported public import struct SystemPackage.FilePermissions

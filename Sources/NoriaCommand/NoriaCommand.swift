@@ -7,6 +7,8 @@ struct NoriaCommand: ParsableCommand {
         commandName: "noria",
         abstract: "The production event loop for Swift, at work.",
         version: "0.1.0 (in development)",
-        subcommands: [EchoCommand.self, WorkCommand.self, DoctorCommand.self]
+        subcommands: [
+            EchoCommand.self, OffloadCommand.self, WorkCommand.self, DoctorCommand.self,
+        ]
     )
 }

@@ -54,7 +54,7 @@ package struct SocketStorage: Sendable {
         return index == 0 ? nil : index
     }
 
-    private init<Address>(copying address: Address) {
+    init<Address>(copying address: Address) {
         self.init()
         byteCount = UInt32(MemoryLayout<Address>.size)
         // SAFETY: the address types are smaller than the words, and hold no references.

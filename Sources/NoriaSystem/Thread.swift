@@ -27,7 +27,7 @@ package enum Thread {
 
     /// A thread that keeps its place in the kernel until somebody has waited for its end.
     package struct Joinable: Sendable {
-        fileprivate let thread: pthread_t
+        let thread: pthread_t
 
         /// Blocks until the thread has gone; once, and never on the thread itself.
         package func join() { pthread_join(thread, nil) }

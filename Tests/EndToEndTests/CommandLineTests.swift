@@ -25,13 +25,25 @@ struct CommandLineTests {
     }
 
     @Test(
-        "a host that is no literal is refused with what to write",
-        arguments: ["localhost", "1.2.3", "", "[::1]"]
+        "a host that is neither literal nor name is refused with what to write",
+        arguments: ["1.2.3", "", "[::1]", "two words"]
     )
     func badHost(host: String) throws {
         let (exit, errors) = try run(["echo", "--host", host, "--port", "0"])
         #expect(exit == .code(1))
-        #expect(errors.contains("IPv4 or IPv6 literals"))
+        #expect(errors.contains("IPv4 or IPv6 literal") || errors.contains("a name has letters"))
+    }
+
+    @Test("a name is looked up", arguments: Backends.all)
+    func namedHost(backend: String) throws {
+        let process = try ChildProcess(
+            "noria",
+            ["echo", "--host", "localhost", "--port", "0", "--backend", backend]
+        )
+        let line = try process.output.line(containing: "listening on")
+        #expect(line.contains("127.0.0.1:") || line.contains("[::1]:"), "\(line)")
+        process.signal(SIGTERM)
+        try process.expectExit(.code(0))
     }
 
     @Test("a port out of range is a usage error", arguments: ["70000", "65536", "-1"])

@@ -131,6 +131,6 @@ struct ConnectionLimitTests {
                 "after: \(soft)", "forked child after: \(soft)",
             ]
         )
-        #expect(process.errors.text.contains("descriptors: the limit was \(soft), and is"))
+        #expect(try process.errors.all().contains("descriptors: the limit was \(soft), and is"))
     }
 }

@@ -159,7 +159,8 @@ struct RuntimeTests {
                 "none remote: true", "remote: 1000", "at most a wakeup each: true", "depth: 0",
                 "timers: 50",
                 "from outside: 1 running", "backend: true", "check: backend",
-                "check: optimised build", "check: signals and deadline", "ended: ()",
+                "check: default executor", "check: optimised build", "check: signals and deadline",
+                "ended: ()",
                 "from the begin: true",
             ]
         )

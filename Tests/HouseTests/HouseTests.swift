@@ -34,7 +34,9 @@ struct HouseTests {
         ),
         Floor(
             target: "NoriaCommand",
-            modules: ["Noria", "NoriaSystem", "SystemPackage", "ArgumentParser"]
+            modules: [
+                "Noria", "NoriaSystem", "SystemPackage", "Synchronization", "ArgumentParser",
+            ]
         ),
     ]
 

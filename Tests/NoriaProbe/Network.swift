@@ -194,7 +194,7 @@ enum Network {
             _ = try await TCPConnection.connect(host: "127.0.0.1", port: 1)
         } catch let error as NetworkError { print("refused: \(error)") }
         do {
-            _ = try await TCPConnection.connect(host: "example.com", port: 80)
+            _ = try await TCPConnection.connect(host: "no name", port: 80)
         } catch let error as NetworkError { print("name: \(error.kind)") }
     }
 

@@ -170,3 +170,43 @@ private final class PlainThread {
         init(_ run: @escaping @Sendable () -> Void) { self.run = run }
     }
 }
+
+/// The pool for blocking calls under `Benchmarks/offload`.
+enum PoolRates {
+    /// One call after the other, into a pool that is idle.
+    static func roundTrips() {
+        let count = Int(CommandLine.arguments.dropFirst(2).first ?? "") ?? 100_000
+        Runtime.main { runtime in
+            for _ in 0..<1_000 { _ = try await runtime.blocking.run { 1 } }
+            let begin = ContinuousClock.now
+            for _ in 0..<count { _ = try await runtime.blocking.run { 1 } }
+            report("round trips", count, begin.duration(to: .now))
+        }
+    }
+
+    /// 1,000 tasks, 1,000 calls each, into one pool of eight threads.
+    static func contention() {
+        let configuration = RuntimeConfiguration.production.with {
+            $0.blocking.threadLimit = 8
+            $0.blocking.maximumThreadLimit = 8
+        }
+        Runtime.main(configuration) { runtime in
+            let begin = ContinuousClock.now
+            try await withThrowingDiscardingTaskGroup { group in
+                for _ in 0..<1_000 {
+                    group.addTask {
+                        for _ in 0..<1_000 { _ = try await runtime.blocking.run { 1 } }
+                    }
+                }
+            }
+            report("contention", 1_000_000, begin.duration(to: .now))
+        }
+    }
+
+    private static func report(_ name: String, _ count: Int, _ duration: Duration) {
+        let (seconds, attoseconds) = duration.components
+        print(
+            "\(name): \(count) operations \(seconds * 1_000_000_000 + attoseconds / 1_000_000_000) ns"
+        )
+    }
+}

@@ -22,6 +22,23 @@ struct ReportingTests {
         #expect("\(slow)".contains("[change: it grows slower"))
     }
 
+    @Test("The default executor must not need half of the threads that are allowed")
+    func defaultExecutor() {
+        var configuration = ThreadPool.Configuration.blocking
+        (configuration.threadLimit, configuration.maximumThreadLimit) = (8, 32)
+        let plain = ProductionCheck.defaultExecutor(configuration, threadsAllowed: nil)
+        #expect(
+            "\(plain)" == "default executor: 8 to 32 threads, 1024 calls queued, then callers wait"
+        )
+        #expect(ProductionCheck.defaultExecutor(configuration, threadsAllowed: 64).isOK)
+        let tight = ProductionCheck.defaultExecutor(configuration, threadsAllowed: 63)
+        #expect(tight.state == .change)
+        #expect(tight.advice?.contains("63 threads are allowed") == true)
+        (configuration.maximumThreadLimit, configuration.whenFull) = (8, .refuse)
+        let fixed = ProductionCheck.defaultExecutor(configuration, threadsAllowed: 16)
+        #expect("\(fixed)" == "default executor: 8 threads, 1024 calls queued, then it refuses")
+    }
+
     @Test("A debug build is to be changed")
     func optimisation() {
         #expect(ProductionCheck.optimisation(isDebugBuild: false).isOK)

@@ -62,7 +62,7 @@ struct SocketAddressTests {
         let bare = #expect(throws: NetworkError.self) { try SocketAddress("::1:80") }
         #expect(bare?.description.contains("needs brackets: [::1]:80") == true)
         let name = #expect(throws: NetworkError.self) { try SocketAddress.ip("localhost", port: 1) }
-        #expect(name?.description.contains("names are not resolved yet") == true)
+        #expect(name?.description.contains("take names, too") == true)
         let port = #expect(throws: NetworkError.self) { try SocketAddress.ip("::1", port: 65_536) }
         #expect(port?.description.contains("0 to 65535") == true)
     }

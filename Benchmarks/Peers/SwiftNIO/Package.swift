@@ -13,6 +13,7 @@ let package = Package(
     products: [
         .executable(name: "nio-handler-echo", targets: ["NIOHandlerEcho"]),
         .executable(name: "nio-async-echo", targets: ["NIOAsyncEcho"]),
+        .executable(name: "nio-thread-pool-rates", targets: ["NIOThreadPoolRates"]),
     ],
     dependencies: [.package(url: "https://github.com/apple/swift-nio", exact: "2.101.2")],
     targets: [
@@ -25,6 +26,11 @@ let package = Package(
         .executableTarget(
             name: "NIOAsyncEcho",
             dependencies: ["Listening", nio, posix],
+            swiftSettings: house
+        ),
+        .executableTarget(
+            name: "NIOThreadPoolRates",
+            dependencies: [posix],
             swiftSettings: house
         ),
     ]

@@ -130,3 +130,55 @@ struct ExampleTests {
         try server.end()
     }
 }
+
+@Suite("Each example that serves nobody does what its README says")
+struct ToolTests {
+    @Test("BlockingCalls: the loop waits for a call on it, and not for one off it")
+    func blockingCalls() throws {
+        let process = try ChildProcess("BlockingCalls", ["/etc"])
+        try process.expectExit(.code(0), seconds: 30)
+        let text = try process.output.all()
+        let lines = text.split(separator: "\n")
+        #expect(lines.count == 3, "\(text)")
+        /// The seconds of `… up to 0.1 seconds late`.
+        func lateness(_ line: Substring) -> Double? {
+            line.split(separator: " ").lazy.compactMap { Double($0) }.first
+        }
+        let (on, off) = (lateness(lines[0]), lateness(lines[1]))
+        #expect((on ?? 0) >= 0.099, "\(text)")
+        #expect((off ?? 1) < (on ?? 0), "\(text)")
+    }
+
+    @Test("HashFiles has a line for each file, and the same for the same bytes")
+    func hashFiles() throws {
+        let folder = try TemporaryFolder()
+        let program = try ChildProcess(
+            "/bin/sh",
+            [
+                "-c",
+                """
+                cd \(folder.path) && mkdir a b && printf abc >a/1 && printf abc >b/2 && : >empty \
+                && head -c 3000000 /dev/zero >large && ln -s nowhere dangling
+                """,
+            ]
+        )
+        try program.expectExit(.code(0))
+        let process = try ChildProcess("HashFiles", [folder.path])
+        try process.expectExit(.code(0), seconds: 60)
+        let lines = try process.output.all().split(separator: "\n")
+        #expect(lines.last == "4 files, 3000006 bytes")
+        let hashes = lines.dropLast().map { $0.split(separator: " ")[0] }
+        #expect(hashes.count == 4)
+        #expect(Set(hashes).count == 3)
+        #expect(hashes.contains("e71fa2190541574b"))
+        #expect(hashes.contains("cbf29ce484222325"))
+    }
+
+    @Test("HashFiles says how it is called, and which folder is not there")
+    func hashNothing() throws {
+        try ChildProcess("HashFiles", []).expectExit(.code(64))
+        let process = try ChildProcess("HashFiles", ["/nowhere"])
+        try process.expectExit(.code(1))
+        #expect(try process.errors.all().contains("list /nowhere: No such file or directory"))
+    }
+}

@@ -39,6 +39,21 @@ static inline long noria_send(int fd, const void *bytes, size_t count) {
     return noria_result(send(fd, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
+/// Sleeps while `*word` is `expected`, that long at most; negative is for ever. It may also end early.
+void noria_futex_wait(uint32_t *word, uint32_t expected, int64_t nanoseconds);
+/// Ends the sleep of one thread.
+void noria_futex_wake(uint32_t *word);
+
+/// write(2) at the end of the file, wherever that is by then; -1 with errno.
+ssize_t noria_append(int fd, const void *bytes, size_t count);
+
+struct noria_thread_usage {
+    uint64_t processor_nanoseconds;
+    uint64_t involuntary_switches;
+};
+/// What the calling thread has used so far.
+struct noria_thread_usage noria_usage_of_this_thread(void);
+
 /// A non-blocking, close-on-exec connection from a listener's queue.
 long noria_accept(int fd);
 

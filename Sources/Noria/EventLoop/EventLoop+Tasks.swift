@@ -54,8 +54,11 @@ extension EventLoop {
     }
 
     /// Takes a task to its own executor, or to the loop that it came from when it has none.
-    private static func leave(for home: EventLoop?) async {
-        if let home, noria_preferred_executor() == nil {
+    ///
+    /// The only loop of a process that was taken over is where a task without a preference goes
+    /// anyway.
+    static func leave(for home: EventLoop?) async {
+        if let home, !ExecutorInstallation.isOnlyLoop(home), noria_preferred_executor() == nil {
             await withTaskExecutorPreference(home.tasks) { @concurrent in home.assertArrived() }
         } else {
             await hop()

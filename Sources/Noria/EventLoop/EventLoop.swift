@@ -239,6 +239,7 @@ public final class EventLoop: Sendable, CustomStringConvertible {
         state.engine = engine
         state.isEnding = false
         state.resetCounts()
+        counts.runDelay.reset()
         counts.publish(state, shared)
         wakeup.resetWriteCount()
         CurrentLoop.pointer = address
@@ -276,6 +277,7 @@ public final class EventLoop: Sendable, CustomStringConvertible {
         if engine.look(nanoseconds: wait, limit: budget.completionsPerTurn) { state.wasRoused() }
         wakeup.didWake()
         state.now = MonotonicClock.now
+        state.lookedAt = state.now
         engine.deliver(limit: budget.completionsPerTurn)
         state.turnCount &+= 1
     }
@@ -316,7 +318,10 @@ public final class EventLoop: Sendable, CustomStringConvertible {
         let state = state
         let end = state.now &+ budget.nanosecondsPerTurn
         var left = budget.jobsPerTurn
+        let sampled = left &- state.sampledJob()
+        defer { state.lastTurnJobCount = budget.jobsPerTurn &- left }
         while let job = nextJob() {
+            if left == sampled { counts.runDelay.record(MonotonicClock.now &- state.lookedAt) }
             run(job)
             left &-= 1
             guard left > 0 else { break }

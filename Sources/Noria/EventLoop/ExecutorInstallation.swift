@@ -61,6 +61,10 @@ enum ExecutorInstallation {
         }
     }
 
+    static func isOnlyLoop(_ loop: EventLoop) -> Bool {
+        runningCount.load(ordering: .acquiring) == 1 && loop === mainLoop
+    }
+
     static var hasSeveralLoops: Bool { runningCount.load(ordering: .relaxed) > 1 }
 
     static func setRunning(_ loops: EventLoopGroup?) {

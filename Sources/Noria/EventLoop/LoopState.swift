@@ -12,6 +12,11 @@ final class LoopState: @unchecked Sendable {
     @exclusivity(unchecked) var role = JobRole.generic
     @exclusivity(unchecked) var roleHint: JobRole?
     @exclusivity(unchecked) var now = MonotonicClock.now
+    /// When the present turn began: the end of the last look at the kernel.
+    @exclusivity(unchecked) var lookedAt = MonotonicClock.now
+    /// The jobs of the last turn, and where this one takes its sample among them.
+    @exclusivity(unchecked) var lastTurnJobCount = 0
+    @exclusivity(unchecked) private var random: UInt32 = 0x2545_f491
     /// The run is to end with the present turn, which must not sleep.
     @exclusivity(unchecked) var isEnding = false
     @exclusivity(unchecked) var turnCount: UInt64 = 0
@@ -67,6 +72,14 @@ final class LoopState: @unchecked Sendable {
     }
 
     func wasRoused() { onRouse?() }
+
+    /// Which job of this turn is looked at, counted from 0: any that the last one had is as likely.
+    func sampledJob() -> Int {
+        random ^= random &<< 13
+        random ^= random &>> 17
+        random ^= random &<< 5
+        return Int(random) % max(1, lastTurnJobCount)
+    }
 }
 
 /// The loop's timers, as an object so that `EventLoop` can lend them.

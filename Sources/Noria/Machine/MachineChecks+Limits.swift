@@ -66,7 +66,7 @@ extension MachineCheck {
         }
     }
 
-    private static func threads(_ machine: Machine) -> MachineCheck {
+    static func threads(_ machine: Machine) -> MachineCheck {
         MachineCheck(
             "threads",
             "loops, pools and workers take them, and so does all else of the user"

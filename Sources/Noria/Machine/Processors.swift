@@ -23,6 +23,9 @@ package struct Processors: Codable, Sendable {
     /// Any thread.
     package static var available: Self { Self(Machine()) }
 
+    /// The same as when it was first asked for: what a process sizes its pools by.
+    static let atStart = available
+
     init(_ machine: Machine) {
         let tightest = ControlGroups(machine).processorQuota()
         affinityCount = machine.affinityCount

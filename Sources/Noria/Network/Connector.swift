@@ -180,10 +180,15 @@ final class Connector: OperationOwner, TimerOwner, @unchecked Sendable {
 }
 
 extension TCPConnection {
-    /// Connects to an IPv4 or IPv6 literal; whoever calls closes.
+    /// Connects to a host by its name, or an IPv4 or IPv6 literal; whoever calls closes.
     ///
-    /// - Throws: `NetworkError` (`.refused`, `.unreachable`, `.timedOut`, `.badAddress`,
-    ///   `.descriptorsExhausted`, `.noRuntime`), or `CancellationError`.
+    /// The addresses of a name are tried as RFC 8305 says: IPv6 and IPv4 in turn, one more every
+    /// 250 ms or as soon as one has failed, and the first that connects is taken. The time-out is
+    /// for all of it, the look-up included.
+    ///
+    /// - Throws: `NetworkError` (`.unknownHost`, `.refused`, `.unreachable`, `.timedOut`,
+    ///   `.badAddress`, `.descriptorsExhausted`, `.noRuntime`), whose `causes` are those of each
+    ///   address when there were several; or `CancellationError`.
     public static func connect(
         host: String,
         port: Int,
@@ -191,13 +196,24 @@ extension TCPConnection {
         options: SocketOptions? = nil,
         limits: StreamLimits? = nil
     ) async throws -> Self {
-        let address = try SocketAddress.ip(host, port: port)
-        let channel = try await Connector.connect(
-            to: address,
-            timeout: timeout,
-            options: options,
-            limits: limits
+        let literal = try Resolver.literal(host, port: port)
+        guard let runtime = Runtime.current else {
+            throw NetworkError(.noRuntime, "connect to", address: literal)
+        }
+        let deadline = ContinuousClock.now + timeout
+        let addresses = try await runtime.resolver.addresses(
+            of: host,
+            port: port,
+            within: timeout
         )
+        let channel = try await HappyEyeballs.connect(to: host, addresses) { address in
+            try await Connector.connect(
+                to: address,
+                timeout: ContinuousClock.now.duration(to: deadline),
+                options: options,
+                limits: limits
+            )
+        }
         return Self(channel: channel)
     }
 }

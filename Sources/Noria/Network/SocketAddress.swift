@@ -70,8 +70,8 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
         guard let storage = SocketStorage(literal: literal, port: number) else {
             throw notAnAddress(
                 text ?? literal,
-                "hosts are IPv4 or IPv6 literals, as 127.0.0.1 or ::1; names are not"
-                    + " resolved yet"
+                "write an IPv4 or IPv6 literal, as 127.0.0.1 or ::1; a listener and a connection"
+                    + " take names, too"
             )
         }
         return Self(storage)

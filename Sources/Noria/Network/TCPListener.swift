@@ -14,12 +14,12 @@ public struct TCPListener: Drainable {
     /// The address that it listens on; its port is the real one when 0 was asked for.
     public var localAddress: SocketAddress { acceptors[0].localAddress }
 
-    /// Listens on an IPv4 or IPv6 literal.
+    /// Listens on an IPv4 or IPv6 literal, or the first address of a name.
     ///
     /// Port 0 takes a free one. The first socket takes the port for this process alone, and those
     /// of the other loops join it.
     ///
-    /// - Throws: `NetworkError`: `.addressInUse`, `.permissionDenied`, `.badAddress`,
+    /// - Throws: `NetworkError`: `.addressInUse`, `.permissionDenied`, `.badAddress`, `.unknownHost`,
     ///   `.descriptorsExhausted`, `.noRuntime`.
     public static func bind(
         host: String,
@@ -27,10 +27,13 @@ public struct TCPListener: Drainable {
         options: SocketOptions? = nil,
         limits: StreamLimits? = nil
     ) async throws -> Self {
-        let address = try SocketAddress.ip(host, port: port)
+        let literal = try Resolver.literal(host, port: port)
         guard let runtime = Runtime.current else {
-            throw NetworkError(.noRuntime, "listen on", address: address)
+            throw NetworkError(.noRuntime, "listen on", address: literal)
         }
+        // There is at least one; a listener has one address.
+        let found = try await runtime.resolver.addresses(of: host, port: port)
+        let address = found[0]
         let network = runtime.configuration.network
         let (options, limits) = (options ?? network.socket, limits ?? network.limits)
         try limits.check("listen on", address)

@@ -21,6 +21,9 @@ public struct EventLoopSnapshot: Codable, Sendable, Hashable {
     public let timersPending: Int
     /// Streams that are open.
     public let connectionsOpen: Int
+    /// How long jobs wait for those before them: from the end of the loop's look at the kernel to
+    /// the begin of a job, of one job a turn, each as likely as another.
+    public let runDelay: HistogramSnapshot
     /// The queue between the kernel and the streams.
     public let completionQueue: CompletionQueue
 
@@ -53,6 +56,7 @@ extension EventLoop {
             queueDepth: counts.queueDepth.load(ordering: .relaxed),
             timersPending: counts.timersPending.load(ordering: .relaxed),
             connectionsOpen: counts.connectionsOpen.load(ordering: .relaxed),
+            runDelay: counts.runDelay.snapshot(),
             completionQueue: EventLoopSnapshot.CompletionQueue(
                 highWater: counts.completionHighWater.load(ordering: .relaxed),
                 starvedReceives: counts.starvedReceives.load(ordering: .relaxed)
@@ -63,6 +67,7 @@ extension EventLoop {
 
 /// A loop's numbers as other threads see them: one writer, plain stores, once a turn.
 struct LoopCounts: ~Copyable, Sendable {
+    let runDelay = Histogram()
     fileprivate let turns = Atomic<UInt64>(0)
     /// Those that ran and those that wait.
     fileprivate let jobs = Atomic<UInt64>(0)

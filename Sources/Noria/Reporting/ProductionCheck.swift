@@ -49,6 +49,10 @@ extension Runtime {
     public func productionCheck() -> [ProductionCheck] {
         [
             .backend(backend),
+            .defaultExecutor(
+                configuration.blocking,
+                threadsAllowed: MachineCheck.threads(Machine()).value
+            ),
             .optimisation(isDebugBuild: _isDebugAssertConfiguration()),
             isEmbedded
                 ? .embedded(configuration.shutdown)
@@ -70,6 +74,26 @@ extension ProductionCheck {
             ? "it grows slower with every descriptor: allow epoll with NORIA_BACKEND=automatic"
             : nil
         return Self("backend", "\(report)", advice: advice)
+    }
+
+    /// The pool for blocking calls, held against the threads that the user and its control groups
+    /// may have; nil is for no limit that is seen.
+    static func defaultExecutor(
+        _ configuration: ThreadPool.Configuration,
+        threadsAllowed: Int?
+    ) -> Self {
+        let (start, maximum) = (configuration.threadLimit, configuration.maximumThreadLimit)
+        let threads = start == maximum ? "\(start) threads" : "\(start) to \(maximum) threads"
+        let full = configuration.whenFull == .suspend ? "then callers wait" : "then it refuses"
+        let finding = "\(threads), \(configuration.queueLimit) calls queued, \(full)"
+        // The limit is for all processes of the user together: a pool must not need half of it.
+        let advice = threadsAllowed.flatMap { allowed in
+            maximum <= allowed / 2
+                ? nil
+                : "\(allowed) threads are allowed to all of this user's processes: raise"
+                    + " 'ulimit -u' or pids.max, or lower NORIA_BLOCKING_MAXIMUM_THREADS"
+        }
+        return Self("default executor", finding, advice: advice)
     }
 
     /// It tells of this package; one build compiles a program and its packages alike.

@@ -6,6 +6,10 @@ public struct RuntimeSnapshot: Codable, Sendable {
     public let backend: BackendReport
     /// The loops, in their order.
     public let eventLoops: [EventLoopSnapshot]
+    /// The pool for calls that block.
+    public let blocking: ThreadPoolSnapshot
+    /// The pool for calls that compute.
+    public let compute: ThreadPoolSnapshot
     /// The worker processes; nil when nobody has asked for them yet.
     public let processes: ProcessPoolSnapshot?
     /// How far the end has come.
@@ -20,6 +24,8 @@ extension Runtime {
         RuntimeSnapshot(
             backend: backend,
             eventLoops: eventLoops.map { $0.snapshot() },
+            blocking: blocking.snapshot(),
+            compute: compute.snapshot(),
             processes: processPoolSnapshot,
             phase: shutdown.phase
         )

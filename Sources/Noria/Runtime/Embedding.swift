@@ -97,7 +97,9 @@ private struct Embedding {
             task.cancel()
             return spawned.cancel()
         }
-        runtime.shutdown.onDeadline { [spawned = runtime.spawned] in spawned.names }
+        runtime.shutdown.onDeadline { [spawned = runtime.spawned, watch = runtime.poolWatch] in
+            spawned.names + watch.pools.flatMap(\.unfinished)
+        }
         return await withoutActuallyEscaping(body) { body in
             // SAFETY: the child runs in the caller's isolation and is awaited here, so neither
             // the body nor its value crosses to anyone else.

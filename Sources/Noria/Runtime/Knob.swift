@@ -44,6 +44,29 @@ struct Knob: Sendable {
         isAllowed = { form.allows($0[keyPath: path]) }
     }
 
+    /// A knob of a part that the configuration has more than once.
+    init<Part, Value>(
+        _ name: String,
+        _ variable: String,
+        _ part: any WritableKeyPath<RuntimeConfiguration, Part> & Sendable,
+        _ path: any WritableKeyPath<Part, Value> & Sendable,
+        _ form: KnobForm<Value>,
+        _ summary: String
+    ) {
+        self.name = name
+        self.variable = variable
+        unit = form.unit
+        range = form.range
+        self.summary = summary
+        read = { form.text($0[keyPath: part][keyPath: path]) }
+        parse = { text, configuration in
+            guard let value = form.value(text) else { return false }
+            configuration[keyPath: part][keyPath: path] = value
+            return true
+        }
+        isAllowed = { form.allows($0[keyPath: part][keyPath: path]) }
+    }
+
     /// The same knob, which must not stand above another.
     func notAbove(
         _ other: String,

@@ -3,7 +3,11 @@ internal import Logging
 
 extension Knob {
     /// Every knob there is, in the order in which they are shown.
-    static let all: [Knob] = runtime + loops + sockets + streams + workers
+    static let all: [Knob] =
+        runtime + loops + sockets + streams
+        + pool("blocking", "NORIA_BLOCKING", \.blocking)
+        + pool("compute", "NORIA_COMPUTE", \.compute)
+        + workers
 
     private static let runtime = [
         Knob(
@@ -119,6 +123,59 @@ extension Knob {
         ),
     ]
 
+    private static func pool(
+        _ name: String,
+        _ variable: String,
+        _ path: any WritableKeyPath<RuntimeConfiguration, ThreadPool.Configuration> & Sendable
+    ) -> [Knob] {
+        [
+            Knob(
+                "\(name).threadLimit",
+                "\(variable)_THREADS",
+                path,
+                \.threadLimit,
+                .count(1...threadCountLimit, "threads"),
+                "Threads of the pool at most, to begin with."
+            ).notAbove("\(name).maximumThreadLimit") {
+                $0[keyPath: path].threadLimit <= $0[keyPath: path].maximumThreadLimit
+            },
+            Knob(
+                "\(name).maximumThreadLimit",
+                "\(variable)_MAXIMUM_THREADS",
+                path,
+                \.maximumThreadLimit,
+                .count(1...threadCountLimit, "threads"),
+                "What the limit may grow to while jobs wait for more than 50 ms."
+            ),
+            Knob(
+                "\(name).queueLimit",
+                "\(variable)_QUEUE",
+                path,
+                \.queueLimit,
+                .count(1...1_048_576, "calls"),
+                "Calls that wait for a thread at most."
+            ),
+            Knob(
+                "\(name).whenFull",
+                "\(variable)_WHEN_FULL",
+                path,
+                \.whenFull,
+                .admission,
+                "Whether one call more waits, or throws."
+            ),
+            Knob(
+                "\(name).idleTimeout",
+                "\(variable)_IDLE_TIMEOUT",
+                path,
+                \.idleTimeout,
+                .time(.milliseconds(1)...(.seconds(86_400))),
+                "How long a thread has nothing to do before it leaves."
+            ),
+        ]
+    }
+
+    private static let threadCountLimit = 1024
+
     private static let streams = [
         Knob(
             "network.limits.highMarkByteCount",
@@ -197,6 +254,18 @@ extension KnobForm where Value == BackendPolicy {
             "\($0)"
         } value: {
             BackendPolicy(argument: $0)
+        } allows: { _ in
+            true
+        }
+    }
+}
+
+extension KnobForm where Value == ThreadPool.Admission {
+    static var admission: Self {
+        Self(unit: "policy", range: "suspend or refuse") {
+            $0.rawValue
+        } value: {
+            ThreadPool.Admission(rawValue: $0)
         } allows: { _ in
             true
         }

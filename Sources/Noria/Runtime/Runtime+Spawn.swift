@@ -69,8 +69,8 @@ extension Runtime {
         configuration.logger.error("\(name): the spawned task threw: \(error)")
     }
 
-    /// Waits for the spawned tasks when the body has returned; that begins a shutdown if some are
-    /// still there.
+    /// Waits for the spawned tasks and the pools when the body has returned; that begins a shutdown
+    /// if there is something to wait for.
     func finishSpawned<Value>(after result: Result<Value, any Error>) async {
         let reason =
             switch result {
@@ -83,6 +83,7 @@ extension Runtime {
             await spawned.waitForAll()
         }
         await closeProcesses()
+        await closePools(reason)
     }
 }
 

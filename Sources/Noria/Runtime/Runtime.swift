@@ -28,7 +28,20 @@ public final class Runtime: Sendable {
     /// `sh -c 'ulimit -Sn N; exec "$0" "$@"' PROGRAM ARGUMENT…`. An embedded runtime raises nothing.
     public let originalDescriptorLimit: Int
 
+    /// For calls that block: files, names, libraries, databases.
+    public let blocking: ThreadPool
+    /// For calls that compute for more than a millisecond: as many threads as processors, of lower
+    /// priority than the loops'.
+    ///
+    /// Cut long work into pieces of some milliseconds, and look at `Task.isCancelled` between them.
+    public let compute: ThreadPool
+
+    /// Finds the addresses of names, on threads of its own.
+    public let resolver: Resolver
+
     let spawned = SpawnedTasks()
+    let poolWatch: PoolWatch
+    let processors: Int
     let signalWatch: SignalWatch
     let processPool = Guarded(ProcessPoolPlace())
     /// Whether the process is somebody else's.
@@ -60,6 +73,33 @@ public final class Runtime: Sendable {
             endsProcess: !isEmbedded,
             logger: configuration.logger
         )
+        processors = Processors.atStart.count
+        poolWatch = PoolWatch(logger: configuration.logger)
+        blocking = ThreadPool(
+            name: "blocking",
+            configuration.blocking,
+            processors: processors,
+            watch: poolWatch,
+            loop: eventLoops.main,
+            logger: configuration.logger
+        )
+        compute = ThreadPool(
+            name: "compute",
+            configuration.compute,
+            processors: processors,
+            watch: poolWatch,
+            loop: eventLoops.main,
+            logger: configuration.logger
+        )
+        let names = ThreadPool(
+            name: "names",
+            Resolver.configuration(configuration.blocking),
+            processors: processors,
+            watch: poolWatch,
+            loop: eventLoops.main,
+            logger: configuration.logger
+        )
+        resolver = Resolver(names)
         signalWatch = SignalWatch(
             loop: eventLoops.main,
             shutdownSignals: configuration.shutdown.signals,

@@ -17,6 +17,10 @@ public struct RuntimeConfiguration: Sendable {
     public var loops = Loops()
     /// What sockets and streams are made with.
     public var network = Network()
+    /// The pool for calls that block.
+    public var blocking = ThreadPool.Configuration.blocking
+    /// The pool for calls that compute.
+    public var compute = ThreadPool.Configuration.compute
     /// The worker processes.
     public var processes = ProcessPool.Configuration()
     /// How the end goes.
