@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -139,6 +140,8 @@ long noria_socket_maker(int fd) {
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0) return -(long)errno;
     return credentials.pid;
 }
+
+void noria_flush_lines(void) { setvbuf(stdout, NULL, _IOLBF, 0); }
 
 void noria_close_on_exec(int fd) { fcntl(fd, F_SETFD, FD_CLOEXEC); }
 

@@ -146,10 +146,11 @@ struct WorkRun: Sendable {
 
     private func show() {
         let (tally, pool) = (tally.withLock { $0 }, pool.snapshot())
+        let (p50, p99) = (Int(pool.roundTrip.p50 * 1e6), Int(pool.roundTrip.p99 * 1e6))
         Thread.write(
             "\(tally.calls) of \(limit) calls: \(tally.results) results, \(tally.errors) errors;"
                 + " \(pool.workerCount) workers, \(pool.busyCount) busy, \(pool.deaths) deaths,"
-                + " \(pool.replacements) replaced\(pool.isResting ? ", resting" : "")\n",
+                + " \(pool.replacements) replaced, round trip p50 \(p50) us, p99 \(p99) us\(pool.isResting ? ", resting" : "")\n",
             to: 2
         )
     }

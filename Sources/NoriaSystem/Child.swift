@@ -97,6 +97,9 @@ package enum WorkerSelf {
     package static func closeOnExec(_ fd: Int32) { noria_close_on_exec(fd) }
     package static func removeVariable(_ name: String) { unsetenv(name) }
 
+    /// Writes each line to standard output at once.
+    package static func flushLines() { noria_flush_lines() }
+
     /// SIGINT and SIGTERM, which reach a whole group, are the parent's to judge.
     package static func takeSignals() { noria_worker_signals() }
 

@@ -35,8 +35,9 @@ struct ProcessPoolTests {
                 "hidden: HiddenCall: a worker can't find this type: make it internal, neither"
                     + " private nor inside a function, and a part of the workers' program",
                 "trap: killed(signal: \(Self.trap))", "kill: killed(signal: signal 9)",
-                "throwing: callFailed", "talk: killed(signal: signal 6)", "exit: exited(code: 3)",
-                "calls: 12, failures: 5", "deaths: 4, replacements: 4",
+                "throwing: callFailed", "talk: killed(signal: signal 6)", "trap said: true",
+                "talk said: true", "exit: exited(code: 3)", "round trips: 9",
+                "calls: 16, failures: 7", "deaths: 6, replacements: 6",
             ]
         )
     }

@@ -30,7 +30,6 @@ struct FateCall: ProcessPool.Call {
         case .greedy: return "\(greed())"
         case .talk:
             print("said on standard output")
-            fflush(nil)
             Glibc.abort()
         case .scribble: _ = write(3, "nonsense that is no frame", 25)
         case .large: return String(repeating: "x", count: number)

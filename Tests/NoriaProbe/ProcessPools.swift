@@ -25,11 +25,29 @@ enum ProcessPools {
                 print("\(fate): \(await PoolCalls.outcome(FateCall(fate: fate), pool))")
                 _ = try await pool.run(EchoCall(text: "between"))
             }
+            print("trap said: \(await said(.trap, "trapped on purpose", pool))")
+            _ = try await pool.run(EchoCall(text: "between"))
+            print("talk said: \(await said(.talk, "said on standard output", pool))")
+            _ = try await pool.run(EchoCall(text: "between"))
             print("exit: \(await PoolCalls.outcome(FateCall(fate: .exit, number: 3), pool))")
             let snapshot = pool.snapshot()
+            print("round trips: \(snapshot.roundTrip.count)")
             print("calls: \(snapshot.calls), failures: \(snapshot.failures)")
             print("deaths: \(snapshot.deaths), replacements: \(snapshot.replacements)")
         }
+    }
+
+    /// Whether the end of what a worker said is in the error.
+    private static func said(
+        _ fate: FateCall.Fate,
+        _ text: String,
+        _ pool: ProcessPool
+    ) async -> Bool {
+        do { _ = try await pool.run(FateCall(fate: fate)) } catch let error as ProcessPoolError {
+            // It fits beside a stack of 2 KiB, and stands in the description, too.
+            return error.standardErrorTail.contains(text) && "\(error)".contains("it said: ")
+        } catch {}
+        return false
     }
 
     private static func hidden(_ pool: ProcessPool) async -> String {
@@ -161,10 +179,14 @@ enum ProcessPools {
     static func orphans() {
         Runtime.main(configuration { $0.workerCount = 3 }) { runtime in
             let pool = runtime.processes
-            async let a = worker(pool, for: 100)
-            async let b = worker(pool, for: 100)
-            async let c = worker(pool, for: 100)
-            let ids = Set([try await a, try await b, try await c])
+            var ids: Set<Int> = []
+            // One that starts sooner than the others may take two of them.
+            while ids.count < 3 {
+                async let a = worker(pool, for: 100)
+                async let b = worker(pool, for: 100)
+                async let c = worker(pool, for: 100)
+                ids.formUnion([try await a, try await b, try await c])
+            }
             async let spinning = pool.run(FateCall(fate: .spin))
             try await until { pool.snapshot().busyCount == 1 }
             print("workers \(ids.sorted().map(String.init).joined(separator: " "))")

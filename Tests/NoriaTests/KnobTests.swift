@@ -46,7 +46,7 @@ struct KnobTests {
         ("NORIA_WORKERS", ["0", "1025", "all"], "1024"),
         ("NORIA_WORKER_EXECUTABLE", ["worker", "./worker"], "/proc/self/exe"),
         ("NORIA_WORKER_HELLO_TIMEOUT", ["0s", "3601s", "10"], "1ms"),
-        ("NORIA_WORKER_MEMORY_LIMIT", ["0", "16777215", "64MiB"], "16777216"),
+        ("NORIA_WORKER_MEMORY_LIMIT", ["0", "268435455", "1GiB"], "268435456"),
         ("NORIA_WORKER_FRAME_LIMIT", ["1023", "1073741825"], "1024"),
         ("NORIA_WORKER_QUEUE_LIMIT", ["0", "1048577", "none"], "1"),
         ("NORIA_WORKER_STANDARD_ERROR", ["yes", "1"], "off"),

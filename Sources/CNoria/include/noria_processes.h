@@ -53,6 +53,8 @@ const char *noria_signal_name(int number);
 long noria_socket_maker(int fd);
 /// Has the descriptor closed in what this process starts.
 void noria_close_on_exec(int fd);
+/// Has standard output written line by line, though it is a pipe: a worker ends without a flush.
+void noria_flush_lines(void);
 /// Takes SIGINT and SIGTERM and does nothing; what the worker starts has their defaults again.
 void noria_worker_signals(void);
 /// Sends these bytes to `fd` when the process is about to end by a trap, an abort or a fault right

@@ -29,7 +29,7 @@ extension Knob {
             "processes.memoryByteCountLimit",
             "NORIA_WORKER_MEMORY_LIMIT",
             \.processes.memoryByteCountLimit,
-            .optional(.count(16_777_216...(1 << 50), "bytes"), "none"),
+            .optional(.count(268_435_456...(1 << 50), "bytes"), "none"),
             "The private writable memory of a worker (RLIMIT_DATA)."
         ),
         Knob(

@@ -21,8 +21,9 @@ extension ProcessPool {
         public var helloTimeout = Duration.seconds(10)
         /// The private writable memory of a worker, in bytes; nil, the default, sets no limit.
         ///
-        /// It counts heap and stacks of all threads (8 MiB each, whether used or not), not shared
-        /// libraries (`RLIMIT_DATA`). A worker that is refused memory ends, and its call throws
+        /// It counts what may be written and is nobody else's, used or not (`RLIMIT_DATA`): heap, and 8
+        /// MiB for each thread's stack. A worker has 140 MiB of it before its first call, of which 17
+        /// are in memory; 256 MiB is the least that is taken. A worker that is refused memory ends, and its call throws
         /// `.outOfMemory`. `NORIA_WORKER_MEMORY_LIMIT`.
         public var memoryByteCountLimit: Int?
         /// The coding of a call or of a result, in bytes, at most: 16 MiB.

@@ -100,7 +100,12 @@ public final class ProcessPool: Sendable {
     /// What the pool does now.
     ///
     /// Any thread.
-    public func snapshot() -> ProcessPoolSnapshot { driver.published.withLock { $0 } }
+    public func snapshot() -> ProcessPoolSnapshot {
+        ProcessPoolSnapshot(
+            driver.published.withLock { $0 },
+            roundTrip: driver.roundTrip.snapshot()
+        )
+    }
 
     /// Becomes a worker, if a pool started this process to be one; else it returns at once.
     ///

@@ -82,18 +82,3 @@ final class DriverTimers: TimerOwner {
         }
     }
 }
-
-extension ProcessPoolSnapshot {
-    init(_ state: ProcessPoolState, failures: UInt64) {
-        self.init(
-            workerCount: state.workerCount,
-            busyCount: state.busyCount,
-            queueDepth: state.queueDepth,
-            calls: state.callCount,
-            failures: failures,
-            deaths: state.deathCount,
-            replacements: state.replacementCount,
-            isResting: state.isResting
-        )
-    }
-}

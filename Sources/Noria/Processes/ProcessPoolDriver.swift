@@ -19,6 +19,8 @@ final class ProcessPoolDriver: @unchecked Sendable {
         let timeout: Duration?
         let parked: Parked<Answer>
         var timer: TimerID?
+        /// When it was given to a worker.
+        var sent: UInt64 = 0
     }
 
     typealias Answer = Result<[UInt8], any Error>
@@ -27,7 +29,9 @@ final class ProcessPoolDriver: @unchecked Sendable {
     let configuration: ProcessPool.Configuration
     private let logger: Logger
     /// As other threads see it.
-    let published: Guarded<ProcessPoolSnapshot>
+    let published: Guarded<ProcessPoolCounts>
+    /// From the sending of a call to its result, for calls that have one.
+    let roundTrip = Histogram()
 
     private var state: ProcessPoolState
     var calls: [CallID: PendingCall] = [:]
@@ -39,8 +43,11 @@ final class ProcessPoolDriver: @unchecked Sendable {
     var startFailure = ""
     private var blames: [WorkerID: ProcessPoolError] = [:]
     private var helloTimers: [WorkerID: TimerID] = [:]
+    /// The threads that start workers, and those of the latter that are to be killed at once.
+    private var starting: [WorkerID: Thread.Joinable] = [:]
+    private var killed: Set<WorkerID> = []
     private var wakeTimer: TimerID?
-    private var quietWaiters: [Parked<Void>] = []
+    private var drainWaiters: [(last: CallID, parked: Parked<Void>)] = []
     private var closeWaiters: [Parked<Void>] = []
     private var isClosed = false
     private lazy var timers = DriverTimers(self)
@@ -61,7 +68,7 @@ final class ProcessPoolDriver: @unchecked Sendable {
                 killsCancelled: configuration.whenCancelled == .killWorker
             )
         )
-        published = Guarded(ProcessPoolSnapshot(state, failures: 0))
+        published = Guarded(ProcessPoolCounts(state, failures: 0))
         guard isClosed else { return }
         _ = state.close(now: 0)
         self.isClosed = true
@@ -102,16 +109,27 @@ final class ProcessPoolDriver: @unchecked Sendable {
         if let timer = call.timer { loop.timers.cancel(timer) }
         if case .failure = answer { failureCount &+= 1 }
         call.parked.resume(returning: answer, on: loop)
+        if !drainWaiters.isEmpty { releaseDrainWaiters() }
     }
 
     // MARK: Waiting
 
-    /// Waits until no call waits or runs.
+    /// Waits until the calls that wait or run now have ended; later ones keep nobody.
     ///
     /// Loop thread only.
-    func waitUntilQuiet() async {
-        guard !state.isQuiet else { return }
-        await withUnsafeContinuation { quietWaiters.append(Parked($0, as: loop.currentRole)) }
+    func waitForPresentCalls() async {
+        guard !calls.isEmpty else { return }
+        await withUnsafeContinuation {
+            drainWaiters.append((lastCall, Parked($0, as: loop.currentRole)))
+        }
+    }
+
+    private func releaseDrainWaiters() {
+        let oldest = calls.keys.min() ?? .max
+        for (last, waiter) in drainWaiters where last < oldest {
+            waiter.resume(returning: (), on: loop)
+        }
+        drainWaiters.removeAll { $0.last < oldest }
     }
 
     /// Has every worker go and waits until the last was waited for.
@@ -151,7 +169,7 @@ final class ProcessPoolDriver: @unchecked Sendable {
 
     private func apply(_ actions: [ProcessPoolState.Action]) {
         for action in actions { apply(action) }
-        published.withLock { $0 = ProcessPoolSnapshot(state, failures: failureCount) }
+        published.withLock { $0 = ProcessPoolCounts(state, failures: failureCount) }
     }
 
     private func apply(_ action: ProcessPoolState.Action) {
@@ -160,7 +178,7 @@ final class ProcessPoolDriver: @unchecked Sendable {
         case .give(let call, let worker): give(call, to: worker)
         case .refuse(let call, let refusal): answer(call, .failure(error(refusal, call)))
         case .fail(let call, let worker): fail(call, by: worker)
-        case .kill(let worker): workers[worker]?.kill()
+        case .kill(let worker): kill(worker)
         case .dismiss(let worker): workers[worker]?.dismiss()
         case .wake(let time):
             wakeTimer = loop.timers.add(
@@ -169,10 +187,6 @@ final class ProcessPoolDriver: @unchecked Sendable {
                 context: DriverTimers.context(.wake, 0)
             )
         case .rest(let time): reportRest(until: time)
-        case .quiet:
-            let waiters = quietWaiters
-            quietWaiters = []
-            for waiter in waiters { waiter.resume(returning: (), on: loop) }
         case .closed:
             isClosed = true
             if let wakeTimer { loop.timers.cancel(wakeTimer) }
@@ -186,14 +200,38 @@ final class ProcessPoolDriver: @unchecked Sendable {
         guard let worker = workers[id], let pending = calls[call] else { return }
         worker.forgetErrors()
         present[id] = call
+        calls[call]?.sent = now
         worker.send(pending.frame)
     }
 
     // MARK: Workers
 
+    /// Starts a process on a thread of its own: `posix_spawn` comes back when the other program has
+    /// begun, after half a millisecond, or ten when the machine is busy.
     private func start(_ id: WorkerID) {
+        helloTimers[id] = loop.timers.add(
+            deadline: now &+ UInt64(configuration.helloTimeout.nanoseconds),
+            owner: timers,
+            context: DriverTimers.context(.hello, id)
+        )
+        let configuration = configuration
+        do throws(Errno) {
+            starting[id] = try Thread.startJoinable { [self] in
+                Thread.name("noria start")
+                let result = StartedWorker.result(of: configuration)
+                loop.post { self.adopt(id, result) }
+            }
+        } catch {
+            // Without a thread the loop waits for it.
+            adopt(id, StartedWorker.result(of: configuration))
+        }
+    }
+
+    private func adopt(_ id: WorkerID, _ result: Result<StartedWorker, StartFailure>) {
+        // It is in its last instructions.
+        starting.removeValue(forKey: id)?.join()
         do throws(StartFailure) {
-            let started = try StartedWorker.start(configuration)
+            let started = try result.get()
             do throws(Errno) {
                 if let limit = configuration.memoryByteCountLimit {
                     try started.child.limitMemory(byteCount: limit)
@@ -209,21 +247,25 @@ final class ProcessPoolDriver: @unchecked Sendable {
                     listener(id)
                 )
                 workers[id] = worker
-                helloTimers[id] = loop.timers.add(
-                    deadline: now &+ UInt64(configuration.helloTimeout.nanoseconds),
-                    owner: timers,
-                    context: DriverTimers.context(.hello, id)
-                )
                 worker.begin()
+                if killed.remove(id) != nil { worker.kill() }
             } catch {
                 started.discard()
                 throw StartFailure("a worker can't be watched: \(error) (\(error.name))")
             }
         } catch {
+            if let timer = helloTimers.removeValue(forKey: id) { loop.timers.cancel(timer) }
+            killed.remove(id)
             startFailure = error.reason
             logger.error("processes: \(error.reason)")
             apply(state.ended(id, isHopeless: true, now: now))
         }
+    }
+
+    private func kill(_ id: WorkerID) {
+        if let worker = workers[id] { return worker.kill() }
+        // It is being started.
+        killed.insert(id)
     }
 
     private func listener(_ id: WorkerID) -> WorkerProcess.Listener {
@@ -244,6 +286,9 @@ final class ProcessPoolDriver: @unchecked Sendable {
         present[id] = nil
         let tail = workers[id]?.standardErrorTail ?? ""
         let (call, actions) = state.answered(id, now: now)
+        if frame.kind == .result, let sent = call.flatMap({ calls[$0]?.sent }) {
+            roundTrip.record(now &- sent)
+        }
         if let call { answer(call, result(of: frame, calls[call]?.name ?? "", tail)) }
         apply(actions)
     }

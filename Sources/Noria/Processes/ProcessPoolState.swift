@@ -22,8 +22,6 @@ struct ProcessPoolState {
         /// Calls `timeHasCome` then.
         case wake(at: UInt64)
         case rest(until: UInt64)
-        /// Nobody works and nobody waits.
-        case quiet
         /// No worker is left after `close`.
         case closed
     }
@@ -87,7 +85,6 @@ struct ProcessPoolState {
     var workerCount: Int { workers.values.count { $0.phase != .leaving } }
     /// All that have not ended.
     var presentCount: Int { workers.count }
-    var isQuiet: Bool { queue.isEmpty && running.isEmpty && busyCount == 0 }
 
     // MARK: Calls
 
@@ -114,14 +111,14 @@ struct ProcessPoolState {
         killing: Bool,
         _ now: UInt64
     ) -> [Action] {
-        if queue.remove(call) { return [.refuse(call, refusal)] + quietly() }
+        if queue.remove(call) { return [.refuse(call, refusal)] }
         guard let worker = running.removeValue(forKey: call) else { return [] }
         guard killing else {
             workers[worker]?.phase = .busy(nil)
             return [.refuse(call, refusal)]
         }
         owe(worker)
-        return [.refuse(call, refusal)] + kill(worker) + dispatch(now) + quietly()
+        return [.refuse(call, refusal)] + kill(worker) + dispatch(now)
     }
 
     // MARK: Workers
@@ -145,9 +142,9 @@ struct ProcessPoolState {
         // Calls do end with results, so the deaths so far were those of single calls.
         workTrouble = Trouble()
         if startTrouble.isEmpty { endRest() }
-        if isClosing { return (call, dismiss(worker) + quietly()) }
+        if isClosing { return (call, dismiss(worker)) }
         idle.append(worker)
-        return (call, dispatch(now) + quietly())
+        return (call, dispatch(now))
     }
 
     /// What it says is nothing that a worker says.
@@ -178,7 +175,7 @@ struct ProcessPoolState {
         }
         if isClosing {
             if workers.isEmpty { actions.append(.closed) }
-            return actions + quietly()
+            return actions
         }
         deathCount &+= 1
         let isFailedStart = !worker.saidHello
@@ -188,7 +185,7 @@ struct ProcessPoolState {
             let refusal = isLost ? Refusal.startFailed : .resting
             actions += queue.removeAll().map { .refuse($0, refusal) }
         }
-        return actions + dispatch(now) + quietly()
+        return actions + dispatch(now)
     }
 
     private mutating func note(isFailedStart: Bool, _ now: UInt64) -> [Action] {
@@ -234,7 +231,7 @@ struct ProcessPoolState {
             }
         }
         idle = []
-        return actions + quietly() + (workers.isEmpty ? [.closed] : [])
+        return actions + (workers.isEmpty ? [.closed] : [])
     }
 
     // MARK: Steps
@@ -297,6 +294,4 @@ struct ProcessPoolState {
         workers[worker]?.phase = .leaving
         return [.dismiss(worker)]
     }
-
-    private func quietly() -> [Action] { isQuiet ? [.quiet] : [] }
 }

@@ -43,12 +43,13 @@ extension Runtime {
 }
 
 extension ProcessPool: Drainable {
-    /// Waits until the calls in hand have ended.
+    /// Waits until the calls have ended that wait or run at its begin.
     ///
-    /// It goes on to take calls: the body may have some to make before it returns.
+    /// It goes on to take calls: the body may have some to make before it returns. The deadline is
+    /// kept by the runtime, which then calls `abort`.
     public func drain(until deadline: ContinuousClock.Instant) async {
-        if driver.loop.isHome { return await driver.waitUntilQuiet() }
-        await driver.loop.bring { [driver] in await driver.waitUntilQuiet() }
+        if driver.loop.isHome { return await driver.waitForPresentCalls() }
+        await driver.loop.bring { [driver] in await driver.waitForPresentCalls() }
     }
 
     /// Ends every worker by SIGKILL, and each call with `.closed`.

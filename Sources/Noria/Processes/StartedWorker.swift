@@ -3,13 +3,23 @@ internal import NoriaSystem
 internal import SystemPackage
 
 /// A worker that has just been started, and what leads to it.
-struct StartedWorker {
+struct StartedWorker: Sendable {
     let child: Child
     let socket: Int32
     let errors: Int32
 
-    /// Starts a worker's process, or says what stood in the way.
-    static func start(_ configuration: ProcessPool.Configuration) throws(StartFailure) -> Self {
+    /// Starts a worker's process, or says what stood in the way; it waits for the other program.
+    static func result(
+        of configuration: ProcessPool.Configuration
+    ) -> Result<StartedWorker, StartFailure> {
+        do throws(StartFailure) { return .success(try start(configuration)) } catch {
+            return .failure(error)
+        }
+    }
+
+    private static func start(_ configuration: ProcessPool.Configuration) throws(StartFailure)
+        -> Self
+    {
         let path = configuration.executable?.string ?? "/proc/self/exe"
         do throws(Errno) {
             let (socket, distant) = try Socket.pair()

@@ -43,6 +43,7 @@ struct WorkerSeat: Equatable {
         WorkerSelf.removeVariable(variable)
         WorkerSelf.closeOnExec(WorkerSelf.socket)
         WorkerSelf.takeSignals()
+        WorkerSelf.flushLines()
         return seat
     }
 }

@@ -26,7 +26,7 @@ struct ProcessPoolStateTests {
         }
         for id in 1...UInt64(workers) { _ = state.saidHello(id, now: 0) }
         for id in 1...UInt64(workers) { _ = state.answered(id, now: 0) }
-        #expect(state.busyCount == 0 && state.workerCount == workers && state.isQuiet)
+        #expect(state.busyCount == 0 && state.workerCount == workers)
         return state
     }
 
@@ -42,7 +42,7 @@ struct ProcessPoolStateTests {
         let (call, actions) = state.answered(1, now: 0)
         #expect(call == 2 && actions == [.give(3, 1)])
         #expect(state.answered(2, now: 0).actions == [])
-        #expect(state.answered(1, now: 0).actions == [.quiet])
+        #expect(state.answered(1, now: 0).actions == [])
         #expect(state.submit(4, now: 0) == [.give(4, 1)])
     }
 
@@ -91,7 +91,7 @@ struct ProcessPoolStateTests {
         #expect(state.timeHasCome(now: end) == [.start(4)])
         #expect(state.submit(51, now: end) == [], "it waits for the one on trial")
         #expect(state.saidHello(4, now: end) == [.give(51, 4)])
-        #expect(state.answered(4, now: end).actions == [.quiet])
+        #expect(state.answered(4, now: end).actions == [])
         #expect(!state.isResting)
     }
 
@@ -134,7 +134,7 @@ struct ProcessPoolStateTests {
         #expect(state.submit(100 + worker, now: now) == [.give(100 + worker, worker)])
         let actions = state.ended(worker, now: now)
         #expect(actions.first == .fail(100 + worker, worker))
-        return actions.dropFirst().filter { $0 != .quiet }
+        return Array(actions.dropFirst())
     }
 
     @Test("a hopeless start tells those who wait when no worker is left, another does not")
@@ -172,7 +172,7 @@ struct ProcessPoolStateTests {
         #expect(state.cancel(2, now: 0) == [.refuse(2, .cancelled)])
         #expect(state.cancel(1, now: 0) == [.refuse(1, .cancelled)])
         #expect(state.cancel(1, now: 0) == [])
-        #expect(state.busyCount == 1 && !state.isQuiet)
+        #expect(state.busyCount == 1)
         _ = state.submit(3, now: 0)
         let (call, actions) = state.answered(1, now: 0)
         #expect(call == nil && actions == [.give(3, 1)])
@@ -185,9 +185,9 @@ struct ProcessPoolStateTests {
             _ = state.submit(round, now: 0)
             #expect(
                 state.cancel(round, now: 0)
-                    == [.refuse(round, .cancelled), .kill(round), .start(round + 1), .quiet]
+                    == [.refuse(round, .cancelled), .kill(round), .start(round + 1)]
             )
-            #expect(state.ended(round, now: 0) == [.quiet])
+            #expect(state.ended(round, now: 0) == [])
             _ = state.saidHello(round + 1, now: 0)
         }
         #expect(state.deathCount == 5 && state.replacementCount == 5 && !state.isResting)
@@ -200,7 +200,7 @@ struct ProcessPoolStateTests {
         _ = state.submit(2, now: 0)
         #expect(state.timeIsUp(2, now: 0) == [.refuse(2, .timedOut)])
         let actions = state.timeIsUp(1, now: 0)
-        #expect(actions == [.refuse(1, .timedOut), .kill(1), .start(2), .quiet])
+        #expect(actions == [.refuse(1, .timedOut), .kill(1), .start(2)])
         // Its last word came before the signal.
         #expect(state.answered(1, now: 0).call == nil)
         #expect(state.workerCount == 1 && state.presentCount == 2)
@@ -222,7 +222,7 @@ struct ProcessPoolStateTests {
         var state = pool(idle: 1, of: 1)
         _ = state.submit(1, now: 0)
         #expect(state.talkedNonsense(1) == [.kill(1)])
-        #expect(state.ended(1, now: 0) == [.fail(1, 1), .start(2), .quiet])
+        #expect(state.ended(1, now: 0) == [.fail(1, 1), .start(2)])
         #expect(state.talkedNonsense(9) == [])
     }
 
@@ -240,15 +240,15 @@ struct ProcessPoolStateTests {
         #expect(actions.contains(.kill(1)) && actions.contains(.kill(2)))
         #expect(actions.contains(.kill(3)) && !actions.contains(.closed))
         #expect(state.submit(5, now: 0) == [.refuse(5, .closed)])
-        #expect(state.ended(1, now: 0) == [.quiet])
-        #expect(state.ended(3, now: 0) == [.quiet])
-        #expect(state.ended(2, now: 0) == [.closed, .quiet])
+        #expect(state.ended(1, now: 0) == [])
+        #expect(state.ended(3, now: 0) == [])
+        #expect(state.ended(2, now: 0) == [.closed])
         #expect(state.close(now: 0) == [])
         #expect(state.deathCount == 0, "they were sent away")
         var idle = pool(idle: 1, of: 1)
-        #expect(idle.close(now: 0) == [.dismiss(1), .quiet])
+        #expect(idle.close(now: 0) == [.dismiss(1)])
         var empty = pool(1)
-        #expect(empty.close(now: 0) == [.quiet, .closed])
+        #expect(empty.close(now: 0) == [.closed])
     }
 
     private static func refused(_ action: Action) -> UInt64? {
@@ -341,7 +341,7 @@ private struct PoolModel {
             case .kill(let worker): killed.insert(worker)
             case .dismiss(let worker): killed.insert(worker)
             case .wake(let time): if time <= now { problems.append("a wake in the past") }
-            case .rest, .quiet, .closed: break
+            case .rest, .closed: break
             }
         }
     }
