@@ -26,7 +26,7 @@ struct WorkCommand: ParsableCommand {
             The exit code is 0 when nothing was lost and no zombie is left, else 1. SIGTERM and \
             SIGINT end it early, with the same line. Workers that die one after the other without \
             a result between them, as at a high rate, have the pool rest for a second and longer: \
-            calls end with 'resting' then, and the next waits for the rest's end.
+            calls are refused then, which counts as their error, and ten are tried a second.
 
             'noria work --workers 4 --calls 10000 --crash-rate 0.01'
             """

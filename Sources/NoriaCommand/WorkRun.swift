@@ -108,7 +108,7 @@ struct WorkRun: Sendable {
                 tally.withLock { if answer == expected { $0.results += 1 } else { $0.wrong += 1 } }
             } catch {
                 tally.withLock { $0.errors += 1 }
-                await waitForRest()
+                await pauseWhileResting()
             }
         }
     }
@@ -126,13 +126,12 @@ struct WorkRun: Sendable {
         return Bool.random() ? .trap : .kill
     }
 
-    /// A pool that rests refuses: whoever asks again at once has all calls refused.
-    private func waitForRest() async {
-        while pool.snapshot().isResting, pool.snapshot().workerCount == 0 {
-            guard runtime.shutdown.phase == .running else { return }
-            // A worker is started when the rest is over.
-            guard (try? await runtime.clock.sleep(for: .milliseconds(50))) != nil else { return }
-        }
+    /// A pool that rests refuses: whoever asks again at once has all calls refused, and whoever waits
+    /// for the rest's end makes two calls a minute when each of them ends its worker.
+    private func pauseWhileResting() async {
+        let snapshot = pool.snapshot()
+        guard snapshot.isResting, snapshot.workerCount == 0 else { return }
+        try? await runtime.clock.sleep(for: .milliseconds(100))
     }
 
     /// The last dead worker may be owed still: a pause stands before its successor.
@@ -150,7 +149,8 @@ struct WorkRun: Sendable {
         Thread.write(
             "\(tally.calls) of \(limit) calls: \(tally.results) results, \(tally.errors) errors;"
                 + " \(pool.workerCount) workers, \(pool.busyCount) busy, \(pool.deaths) deaths,"
-                + " \(pool.replacements) replaced, round trip p50 \(p50) us, p99 \(p99) us\(pool.isResting ? ", resting" : "")\n",
+                + " \(pool.replacements) replaced, round trip p50 \(p50) us, p99 \(p99) us"
+                + (pool.isResting ? ", resting\n" : "\n"),
             to: 2
         )
     }

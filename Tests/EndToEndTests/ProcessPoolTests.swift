@@ -34,8 +34,8 @@ struct ProcessPoolTests {
                 "text: hello, another process: true", "box: [1.5, inf]", "nested: 7",
                 "hidden: HiddenCall: a worker can't find this type: make it internal, neither"
                     + " private nor inside a function, and a part of the workers' program",
-                "trap: killed(signal: \(Self.trap))", "kill: killed(signal: signal 9)",
-                "throwing: callFailed", "talk: killed(signal: signal 6)", "trap said: true",
+                "trap: killed(signal: \(Self.trap))", "kill: killed(signal: SIGKILL)",
+                "throwing: callFailed", "talk: killed(signal: SIGABRT)", "trap said: true",
                 "talk said: true", "exit: exited(code: 3)", "round trips: 9",
                 "calls: 16, failures: 7", "deaths: 6, replacements: 6",
             ]
@@ -221,9 +221,9 @@ struct ProcessPoolTests {
     /// What the compiler traps with: `ud2` is SIGILL, `brk` SIGTRAP.
     private static var trap: String {
         #if arch(x86_64)
-        "signal 4"
+        "SIGILL"
         #else
-        "signal 5"
+        "SIGTRAP"
         #endif
     }
 }

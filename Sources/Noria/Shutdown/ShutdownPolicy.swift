@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import NoriaSystem
 
 /// How long the end of a runtime may take, and what begins it.
 public struct ShutdownPolicy: Sendable, Hashable {
@@ -74,7 +75,7 @@ public struct Signal: RawRepresentable, Hashable, Sendable, CustomStringConverti
         case .user2: "SIGUSR2"
         case .terminate: "SIGTERM"
         case .windowChange: "SIGWINCH"
-        default: "signal \(rawValue)"
+        default: Child.name(ofSignal: rawValue)
         }
     }
 }
