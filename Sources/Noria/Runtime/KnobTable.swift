@@ -38,6 +38,13 @@ extension Knob {
             .logLevel,
             "The least level of what the runtime logs."
         ),
+        Knob(
+            "diagnostics.tracksTasks",
+            "NORIA_TRACKS_TASKS",
+            \.diagnostics.tracksTasks,
+            .flag,
+            "Lists the live tasks and cancels them at the end."
+        ),
     ]
 
     private static let loops = [
