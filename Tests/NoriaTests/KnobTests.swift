@@ -51,6 +51,7 @@ struct KnobTests {
         ("NORIA_WORKER_QUEUE_LIMIT", ["0", "1048577", "none"], "1"),
         ("NORIA_WORKER_STANDARD_ERROR", ["yes", "1"], "off"),
         ("NORIA_WORKER_CANCELLATION", ["kill", "KILLWORKER"], "killWorker"),
+        ("NORIA_TRACKS_TASKS", ["yes", "1"], "off"),
         ("NORIA_STALL_THRESHOLD", ["0s", "999us", "3601s"], "1ms"),
         ("NORIA_STALL_REPORT_THRESHOLD", ["0s", "999us", "3601s"], "3600s"),
         ("NORIA_STALL_REPORTS_PER_MINUTE", ["-1", "1001"], "0"),

@@ -4,6 +4,13 @@ extension Knob {
     /// The knobs of what the runtime watches in itself.
     static let diagnostics = [
         Knob(
+            "diagnostics.tracksTasks",
+            "NORIA_TRACKS_TASKS",
+            \.diagnostics.tracksTasks,
+            .flag,
+            "Lists the live tasks and cancels them at the end."
+        ),
+        Knob(
             "diagnostics.stallThreshold",
             "NORIA_STALL_THRESHOLD",
             \.diagnostics.stallThreshold,

@@ -13,9 +13,16 @@ extension RuntimeConfiguration {
         public var stallReportsPerMinute = 5
         /// How a report tells what blocks: by a stack that a signal takes, or without that.
         public var stallStacks = StallStacks.on
-        /// Called with each report, after it was logged, on a thread of its own that must not be
-        /// kept long: no stall is seen meanwhile.
+        /// Called with each report, after it was logged, on the thread that writes reports: others
+        /// wait meanwhile.
         public var onStall: (@Sendable (StallReport) -> Void)?
+        /// Whether live tasks are listed (`Runtime.tasks()`) and cancelled at the end, as they are by
+        /// default.
+        ///
+        /// `NORIA_TRACKS_TASKS`. It costs two short locks and at most 64 bytes a task.
+        public var tracksTasks = true
+        /// Who takes the errors that nobody awaits: the log.
+        public var uncaughtErrors = UncaughtErrorHandler.log
     }
 
     /// Whether a blocked thread is asked for its stack.
