@@ -14,7 +14,12 @@ struct HouseTests {
     }
 
     static let floors = [
-        Floor(target: "NoriaSystem", modules: ["CNoria", "Glibc", "SystemPackage"]),
+        Floor(
+            target: "NoriaSystem",
+            modules: ["CNoria", "Glibc", "SystemPackage"],
+            // Names of functions in stacks.
+            inFiles: ["Runtime": ["StackSymbols.swift"]]
+        ),
         Floor(target: "NoriaEngine", modules: ["NoriaSystem", "SystemPackage", "Synchronization"]),
         Floor(
             target: "Noria",

@@ -2,8 +2,8 @@
 
 /// Whether loops measure themselves, which they always do.
 ///
-/// `Benchmarks/instructions --bare` builds the library without it (`-D NORIA_BARE`), to see what the
-/// measuring costs: the compiler removes what stands under it.
+/// Benchmarks build the library without it, too (`-Xswiftc -DNORIA_BARE`), to see what the measuring
+/// costs: the compiler removes what stands under it.
 enum Instrumentation {
     @inline(__always)
     static var isOn: Bool {

@@ -16,6 +16,8 @@ extension RuntimeConfiguration {
         /// Called with each report, after it was logged, on the thread that writes reports: others
         /// wait meanwhile.
         public var onStall: (@Sendable (StallReport) -> Void)?
+        /// Off in a worker process, whose calls compute on its loop.
+        var watchesLoops = true
         /// Whether live tasks are listed (`Runtime.tasks()`) and cancelled at the end, as they are by
         /// default.
         ///

@@ -201,7 +201,10 @@ public final class Runtime: Sendable {
         _ configuration: RuntimeConfiguration,
         _ body: @escaping @Sendable () async throws -> Void
     ) throws(RuntimeError) -> RuntimeOutcome<Void> {
-        try run(configuration, origin: "a worker", keepsSignals: true) { _ in try await body() }
+        let configuration = configuration.with { $0.diagnostics.watchesLoops = false }
+        return try run(configuration, origin: "a worker", keepsSignals: true) { _ in
+            try await body()
+        }
     }
 
     private static func run<Value: Sendable>(
