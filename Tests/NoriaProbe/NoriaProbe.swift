@@ -66,6 +66,9 @@ enum NoriaProbe {
         case "process strays": ProcessPools.strays()
         case "process orphans": ProcessPools.orphans()
         case "process drained": ProcessPools.drained()
+        case "plain errors": PlainTasks.failing()
+        case "plain errors awaited": PlainTasks.awaited()
+        case "plain errors at shutdown": PlainTasks.atShutdown()
         case "relay to tcp": Relays.toTCP()
         case "relay to unix": Relays.toUnix()
         default:

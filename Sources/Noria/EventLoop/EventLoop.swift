@@ -272,6 +272,7 @@ public final class EventLoop: Sendable, CustomStringConvertible {
         fireTimers(now: state.now)
         runJobs(budget)
         state.flush()
+        lookAtHeldTasks()
         counts.publish(state, shared)
         let wait = willSleep()
         if engine.look(nanoseconds: wait, limit: budget.completionsPerTurn) { state.wasRoused() }

@@ -133,7 +133,8 @@ private struct Embedding {
         }
         // They are in their last instructions.
         thread.join()
-        let report = runtime.shutdown.end(exitCode: exitCode)
+        TaskHook.end()
+        let report = runtime.shutdown.end(exitCode, runtime.uncaughtErrors.counts)
         runtime.configuration.logger.info("ended: \(report)")
         Runtime.setCurrent(nil)
     }
@@ -164,6 +165,7 @@ private struct Embedding {
                     .backendUnavailable("\(report.kind) can't watch our own eventfd: \(error)")
                 )
             }
+            TaskHook.begin(runtime)
             runtime.logStart()
             starting.resume(returning: .success(runtime))
             loop.run(budget)

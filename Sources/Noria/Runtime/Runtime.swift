@@ -40,6 +40,7 @@ public final class Runtime: Sendable {
     public let resolver: Resolver
 
     let spawned = SpawnedTasks()
+    let uncaughtErrors: UncaughtErrors
     let poolWatch: PoolWatch
     let processors: Int
     let signalWatch: SignalWatch
@@ -71,6 +72,11 @@ public final class Runtime: Sendable {
             loop: eventLoops.main,
             policy: configuration.shutdown,
             endsProcess: !isEmbedded,
+            logger: configuration.logger
+        )
+        uncaughtErrors = UncaughtErrors(
+            configuration.diagnostics.uncaughtErrors,
+            shutdown: shutdown,
             logger: configuration.logger
         )
         processors = Processors.atStart.count
@@ -269,18 +275,21 @@ public final class Runtime: Sendable {
             )
         }
         ExecutorInstallation.setRunning(eventLoops)
-        signalWatch.begin(shutdown)
+        TaskHook.begin(self)
+        signalWatch.begin(self)
         logStart(residualCount)
         let root = Root<Value>()
+        TaskHook.beginOwn()
         let task = Task(name: "noria body") { [self] in
             let result = await Self.run(body, self)
             root.result = result
             await finishSpawned(after: result)
             loop.perform { loop.finish() }
         }
-        shutdown.onCancel { [spawned] in
+        TaskHook.endOwn()
+        shutdown.onCancel { [self] in
             task.cancel()
-            return spawned.cancel()
+            return spawned.cancel() + cancelPlainTasks()
         }
         loop.run(budget)
         shutdown.closeLeftovers()
@@ -288,10 +297,11 @@ public final class Runtime: Sendable {
         threads.end()
         dispatch?.end()
         loop.end()
+        TaskHook.end()
         guard let result = root.result else {
             preconditionFailure("the loop ended without a result")
         }
-        let report = shutdown.end(exitCode: exitCode(of: result))
+        let report = shutdown.end(exitCode(of: result), uncaughtErrors.counts)
         configuration.logger.info("ended: \(report)")
         // After the last line of the log: without them a broken pipe would end the process.
         if !keepsSignals { signalWatch.end() }
@@ -323,25 +333,11 @@ public final class Runtime: Sendable {
 
     func exitCode<Value>(of result: Result<Value, any Error>) -> ExitCode {
         switch result {
-        case .success: .clean
+        case .success: uncaughtErrors.hasEndedRun ? .failure : .clean
         // What a shutdown cancelled has ended as it should.
         case .failure(let error):
             error is CancellationError && shutdown.phase >= .cancelling ? .clean : .failure
         }
-    }
-
-    /// Takes an error that nobody awaits.
-    ///
-    /// Cancellation is no error while a shutdown cancels, nor is a reset by the peer.
-    func report(_ error: any Error, on connection: StreamChannel) {
-        if error is CancellationError, shutdown.phase != .running { return }
-        if let error = error as? NetworkError, error.kind == .reset,
-            error.connection == connection.id
-        {
-            // It is the peer's doing, and whoever is hostile could fill a disk with it.
-            return configuration.logger.debug("\(connection): ended by its peer: \(error)")
-        }
-        configuration.logger.error("\(connection): the handler threw: \(error)")
     }
 }
 

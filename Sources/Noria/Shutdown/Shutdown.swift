@@ -163,6 +163,8 @@ public final class Shutdown: Sendable {
                 context: step.rawValue
             )
         }
+        TaskHook.beginOwn()
+        defer { TaskHook.endOwn() }
         Task(name: "noria drain", executorPreference: loop.taskExecutor) { [self] in
             let drainables = state.withLock { $0.drainables }
             for (name, drainable) in drainables.reversed() {
@@ -197,7 +199,12 @@ public final class Shutdown: Sendable {
     /// Any thread.
     func cancel() {
         guard advance(to: .cancelling) else { return }
-        guard let names = state.withLock({ $0.cancelTasks })?(), !names.isEmpty else { return }
+        if let names = state.withLock({ $0.cancelTasks })?() { noteCancelled(names) }
+    }
+
+    /// Has a report name what was cancelled when all else had ended.
+    func noteCancelled(_ names: [String]) {
+        guard !names.isEmpty else { return }
         state.withLock { $0.cancelled += names }
         logger.info("shutdown: cancelling \(names.joined(separator: ", "))")
     }
@@ -261,7 +268,7 @@ public final class Shutdown: Sendable {
         for (name, drainable) in drainables where !drained.contains(name) { drainable.abort() }
     }
 
-    func end(exitCode: ExitCode) -> ShutdownReport {
+    func end(_ exitCode: ExitCode, _ uncaughtErrors: UncaughtErrorCounts) -> ShutdownReport {
         let (report, deadline) = state.withLock { state in
             state.phase = .ended
             state.onRequest = nil
@@ -272,7 +279,8 @@ public final class Shutdown: Sendable {
                 reason: state.reason,
                 exitCode: exitCode,
                 drained: state.drained,
-                cancelled: state.cancelled
+                cancelled: state.cancelled,
+                uncaughtErrors: uncaughtErrors
             )
             return (report, state.deadline.take())
         }
