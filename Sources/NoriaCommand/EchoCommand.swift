@@ -38,9 +38,20 @@ struct EchoCommand: ParsableCommand {
     @Option(help: "The number of event loops, each with a thread of its own. (default: 1)")
     var loops: Int?
 
+    @Option(
+        help: ArgumentHelp(
+            "Have every N-th message begin a task that fails, and that nobody awaits.",
+            valueName: "n"
+        )
+    )
+    var failEvery: Int?
+
     @OptionGroup var filter: FilterOptions
 
     func validate() throws {
+        if let failEvery, failEvery < 1 {
+            throw ValidationError("'--fail-every \(failEvery)': from 1")
+        }
         let countLimit = RuntimeConfiguration.Loops.countLimit
         if let loops, !(1...countLimit).contains(loops) {
             throw ValidationError("'--loops \(loops)': from 1 to \(countLimit)")
@@ -61,6 +72,7 @@ struct EchoCommand: ParsableCommand {
     func run() throws {
         try filter.apply()
         let (host, port, unix) = (host ?? "127.0.0.1", port ?? 7000, unix)
+        let failures = failEvery.map(DeliberateFailures.init(every:))
         let configuration = RuntimeConfiguration.production.with {
             if let policy = backend.flatMap(BackendPolicy.init(argument:)) {
                 $0.backend = policy
@@ -75,12 +87,26 @@ struct EchoCommand: ParsableCommand {
             if let unix {
                 let listener = try await UnixListener.bind(address: Self.address(unix))
                 Self.announce(listener.localAddress, runtime)
-                try await listener.serve { try await $0.outbound.write(contentsOf: $0.inbound) }
+                try await listener.serve { try await Self.echo($0, failures) }
             } else {
                 let listener = try await TCPListener.bind(host: host, port: port)
                 Self.announce(listener.localAddress, runtime)
-                try await listener.serve { try await $0.outbound.write(contentsOf: $0.inbound) }
+                try await listener.serve { try await Self.echo($0, failures) }
             }
+        }
+    }
+
+    private static func echo(
+        _ connection: some StreamConnection,
+        _ failures: DeliberateFailures?
+    ) async throws {
+        guard let failures else {
+            try await connection.outbound.write(contentsOf: connection.inbound)
+            return
+        }
+        for try await message in connection.inbound {
+            failures.note()
+            try await connection.outbound.write(message)
         }
     }
 

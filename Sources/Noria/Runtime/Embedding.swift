@@ -136,6 +136,7 @@ private struct Embedding {
         TaskHook.end()
         let report = runtime.shutdown.end(exitCode, runtime.uncaughtErrors.counts)
         runtime.configuration.logger.info("ended: \(report)")
+        runtime.log.end()
         Runtime.setCurrent(nil)
     }
 
@@ -165,6 +166,7 @@ private struct Embedding {
                     .backendUnavailable("\(report.kind) can't watch our own eventfd: \(error)")
                 )
             }
+            runtime.log.begin()
             TaskHook.begin(runtime)
             runtime.logStart()
             starting.resume(returning: .success(runtime))

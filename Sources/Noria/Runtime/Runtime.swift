@@ -41,6 +41,7 @@ public final class Runtime: Sendable {
 
     let spawned = SpawnedTasks()
     let uncaughtErrors: UncaughtErrors
+    let log = LogQueue()
     let poolWatch: PoolWatch
     let processors: Int
     let signalWatch: SignalWatch
@@ -64,6 +65,7 @@ public final class Runtime: Sendable {
         isEmbedded: Bool
     ) {
         self.isEmbedded = isEmbedded
+        let configuration = configuration.with { [log] in $0.logger = log.logger($0.logger) }
         self.configuration = configuration
         self.originalDescriptorLimit = originalDescriptorLimit
         self.backend = backend
@@ -72,7 +74,8 @@ public final class Runtime: Sendable {
             loop: eventLoops.main,
             policy: configuration.shutdown,
             endsProcess: !isEmbedded,
-            logger: configuration.logger
+            logger: configuration.logger,
+            log: log
         )
         uncaughtErrors = UncaughtErrors(
             configuration.diagnostics.uncaughtErrors,
@@ -168,6 +171,10 @@ public final class Runtime: Sendable {
                 keepsSignals: true,
                 body
             )
+            guard !LogQueue.isStuck else {
+                // Nothing more can be written, and 'exit' would try to.
+                Thread.exitProcess(outcome.report.exitCode.rawValue)
+            }
             if case .failure(let error) = outcome.result, outcome.report.exitCode == .failure {
                 Thread.write("error: \(error)\n", to: 2)
             }
@@ -275,6 +282,7 @@ public final class Runtime: Sendable {
             )
         }
         ExecutorInstallation.setRunning(eventLoops)
+        log.begin()
         TaskHook.begin(self)
         signalWatch.begin(self)
         logStart(residualCount)
@@ -303,6 +311,7 @@ public final class Runtime: Sendable {
         }
         let report = shutdown.end(exitCode(of: result), uncaughtErrors.counts)
         configuration.logger.info("ended: \(report)")
+        log.end()
         // After the last line of the log: without them a broken pipe would end the process.
         if !keepsSignals { signalWatch.end() }
         if let signal = signalWatch.deadly { SignalInbox.endProcess(by: signal.rawValue) }

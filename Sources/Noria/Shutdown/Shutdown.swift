@@ -59,13 +59,21 @@ public final class Shutdown: Sendable {
     private let loop: EventLoop
     private let policy: ShutdownPolicy
     private let logger: Logger
+    private let log: LogQueue
     private let endsProcess: Bool
 
-    init(loop: EventLoop, policy: ShutdownPolicy, endsProcess: Bool, logger: Logger) {
+    init(
+        loop: EventLoop,
+        policy: ShutdownPolicy,
+        endsProcess: Bool,
+        logger: Logger,
+        log: LogQueue
+    ) {
         self.loop = loop
         self.policy = policy
         self.endsProcess = endsProcess
         self.logger = logger
+        self.log = log
     }
 
     /// How far the end has come.
@@ -256,7 +264,10 @@ public final class Shutdown: Sendable {
             let names = unended?().joined(separator: ", ") ?? ""
             return logger.error("shutdown: \(text), waited for all the same: \(names)")
         }
-        Thread.write("noria: \(text); abandoned\n", to: 2)
+        // A pipe that nobody reads must not keep the process.
+        if log.flush(patience: 50_000_000, limit: 200_000_000), Descriptor.isWritable(2) {
+            Thread.write("noria: \(text); abandoned\n", to: 2)
+        }
         Thread.exitProcess(ExitCode.abandoned.rawValue)
     }
 
