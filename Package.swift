@@ -83,7 +83,7 @@ let package = Package(
         ),
         .testTarget(
             name: "NoriaTests",
-            dependencies: ["Noria", "NoriaEngine", "NoriaSystem", "TestSupport", system],
+            dependencies: ["Noria", "NoriaEngine", "NoriaSystem", "TestSupport", system, logging],
             swiftSettings: house
         ),
         .testTarget(

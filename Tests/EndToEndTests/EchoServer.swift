@@ -8,11 +8,17 @@ struct EchoServer {
     let port: Int
     let backend: String
 
-    init(_ backend: String, environment: [String: String] = [:]) throws {
+    init(
+        _ backend: String,
+        arguments: [String] = [],
+        environment: [String: String] = [:],
+        readsErrors: Bool = true
+    ) throws {
         process = try ChildProcess(
             "noria",
-            ["echo", "--port", "0", "--backend", backend],
-            environment: environment
+            ["echo", "--port", "0", "--backend", backend] + arguments,
+            environment: environment,
+            readsErrors: readsErrors
         )
         let line = try process.output.line(containing: "listening on ")
         guard let port = Int(line.drop { $0 != ":" }.dropFirst().prefix { $0.isNumber }) else {

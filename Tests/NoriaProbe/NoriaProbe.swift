@@ -69,6 +69,11 @@ enum NoriaProbe {
         case "plain errors": PlainTasks.failing()
         case "plain errors awaited": PlainTasks.awaited()
         case "plain errors at shutdown": PlainTasks.atShutdown()
+        case "error kinds": Handling.kinds()
+        case "failing handler": Handling.failing()
+        case "shut down by an error": Handling.shutDown()
+        case "many tasks": Handling.many()
+        case "listed tasks": Handling.listed()
         case "relay to tcp": Relays.toTCP()
         case "relay to unix": Relays.toUnix()
         default:
