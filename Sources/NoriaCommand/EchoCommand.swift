@@ -38,20 +38,11 @@ struct EchoCommand: ParsableCommand {
     @Option(help: "The number of event loops, each with a thread of its own. (default: 1)")
     var loops: Int?
 
-    @Option(
-        help: ArgumentHelp(
-            "Have every N-th message begin a task that fails, and that nobody awaits.",
-            valueName: "n"
-        )
-    )
-    var failEvery: Int?
+    @OptionGroup var faults: FaultOptions
 
     @OptionGroup var filter: FilterOptions
 
     func validate() throws {
-        if let failEvery, failEvery < 1 {
-            throw ValidationError("'--fail-every \(failEvery)': from 1")
-        }
         let countLimit = RuntimeConfiguration.Loops.countLimit
         if let loops, !(1...countLimit).contains(loops) {
             throw ValidationError("'--loops \(loops)': from 1 to \(countLimit)")
@@ -59,6 +50,7 @@ struct EchoCommand: ParsableCommand {
         if let port, !(0...65_535).contains(port) {
             throw ValidationError("'--port \(port)': from 0 to 65535")
         }
+        try faults.check()
         guard unix == nil || (host == nil && port == nil) else {
             throw ValidationError("'--unix' stands in the place of '--host' and '--port'")
         }
@@ -72,7 +64,7 @@ struct EchoCommand: ParsableCommand {
     func run() throws {
         try filter.apply()
         let (host, port, unix) = (host ?? "127.0.0.1", port ?? 7000, unix)
-        let failures = failEvery.map(DeliberateFailures.init(every:))
+        let faults = faults.wanted
         let configuration = RuntimeConfiguration.production.with {
             if let policy = backend.flatMap(BackendPolicy.init(argument:)) {
                 $0.backend = policy
@@ -87,25 +79,22 @@ struct EchoCommand: ParsableCommand {
             if let unix {
                 let listener = try await UnixListener.bind(address: Self.address(unix))
                 Self.announce(listener.localAddress, runtime)
-                try await listener.serve { try await Self.echo($0, failures) }
+                try await listener.serve { try await Self.echo($0, faults) }
             } else {
                 let listener = try await TCPListener.bind(host: host, port: port)
                 Self.announce(listener.localAddress, runtime)
-                try await listener.serve { try await Self.echo($0, failures) }
+                try await listener.serve { try await Self.echo($0, faults) }
             }
         }
     }
 
-    private static func echo(
-        _ connection: some StreamConnection,
-        _ failures: DeliberateFailures?
-    ) async throws {
-        guard let failures else {
-            try await connection.outbound.write(contentsOf: connection.inbound)
+    private static func echo(_ connection: some StreamConnection, _ faults: Faults?) async throws {
+        guard let faults else {
+            _ = try await connection.outbound.write(contentsOf: connection.inbound)
             return
         }
         for try await message in connection.inbound {
-            failures.note()
+            faults.count()
             try await connection.outbound.write(message)
         }
     }

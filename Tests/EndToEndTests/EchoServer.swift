@@ -10,8 +10,8 @@ struct EchoServer {
 
     init(
         _ backend: String,
-        arguments: [String] = [],
         environment: [String: String] = [:],
+        arguments: [String] = [],
         readsErrors: Bool = true
     ) throws {
         process = try ChildProcess(

@@ -163,8 +163,8 @@ struct PlainTaskTests {
     func fullPipe(backend: String) throws {
         let server = try EchoServer(
             backend,
-            arguments: ["--fail-every", "1"],
             environment: ["NORIA_SHUTDOWN_DEADLINE": "6s"],
+            arguments: ["--fail-every", "1"],
             readsErrors: false
         )
         try server.process.fillErrors()

@@ -105,16 +105,17 @@ enum Handling {
 
     // MARK: The list
 
+    private static let endedCount = Atomic<Int>(0)
+
     /// 100,000 live tasks: listed in time, no loop stops for it, and each is cancelled at the end.
     static func many() {
         let count = 100_000
-        let ended = Atomic<Int>(0)
         do {
             let outcome = try Runtime.run(NoriaProbe.configuration) { runtime in
                 for number in 0..<count {
                     Task(name: number % 2 == 0 ? "even" : "odd") {
                         try? await runtime.clock.sleep(for: .seconds(3600))
-                        ended.wrappingAdd(1, ordering: .relaxed)
+                        endedCount.wrappingAdd(1, ordering: .relaxed)
                     }
                     if number % 100 == 0 { await Task.yield() }
                 }
@@ -141,9 +142,10 @@ enum Handling {
                     try await runtime.clock.sleep(for: .milliseconds(1))
                     longest = max(longest, before.duration(to: .now))
                 }
-                fputs("longest millisecond: \(longest)\n", stderr)
+                let text = "longest millisecond: \(longest)\n"
+                write(STDERR_FILENO, text, text.utf8.count)
             }
-            print("ended: \(ended.load(ordering: .relaxed))")
+            print("ended: \(endedCount.load(ordering: .relaxed))")
             print("cancelled: \(outcome.report.cancelled)")
         } catch { print("failed: \(error)") }
     }

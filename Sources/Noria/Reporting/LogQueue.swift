@@ -3,38 +3,18 @@ internal import Logging
 internal import NoriaSystem
 internal import Synchronization
 
-/// Takes a run's log events, and has a thread of its own write them: whoever reads the log slowly,
-/// or not at all, stops no loop.
+/// Has a run's log written by the thread of its reports: whoever reads the log slowly, or not at
+/// all, stops no loop.
 ///
-/// What finds the queue full is dropped and counted; the number is written when there is room.
+/// Lines that find the queue full are lost and counted; the number is written when there is room.
 final class LogQueue: Sendable {
-    private struct Entry {
-        let handler: any LogHandler
-        let event: LogEvent
-    }
+    private let reports: ReportThread
+    /// Before a run and after it lines are written where they are made.
+    private let isQueueing = Atomic<Bool>(false)
+    private let lost = Atomic<UInt64>(0)
+    private let toldLost = Atomic<UInt64>(0)
 
-    private struct State {
-        var waiting: [Entry] = []
-        var isWriting = false
-        var droppedCount = 0
-        var lastDropped: Entry?
-        var thread: Thread.Joinable?
-        /// Events are written where they are made: before the thread is there, and after it.
-        var isDirect = true
-    }
-
-    /// Some seconds of a service that has much to say.
-    private static let limit = 1024
-    private static let patienceNanoseconds: UInt64 = 1_000_000_000
-    private static let limitNanoseconds: UInt64 = 5_000_000_000
-
-    /// A thread has been left behind in a write.
-    static var isStuck: Bool { stuck.load(ordering: .relaxed) }
-    private static let stuck = Atomic<Bool>(false)
-
-    private let state = Guarded(State())
-    private let parker = Parker()
-    private let writtenCount = Atomic<UInt64>(0)
+    init(_ reports: ReportThread) { self.reports = reports }
 
     /// The same logger, by way of this queue.
     func logger(_ logger: Logger) -> Logger {
@@ -43,96 +23,45 @@ final class LogQueue: Sendable {
         }
     }
 
-    /// Begins to write on a thread; without one events are written where they are made.
-    func begin() {
-        guard let thread = try? Thread.startJoinable({ self.run() }) else { return }
-        state.withLock { state in
-            state.thread = thread
-            state.isDirect = false
-        }
-    }
+    func begin() { isQueueing.store(true, ordering: .releasing) }
 
     /// Any thread.
     fileprivate func take(_ event: LogEvent, _ handler: any LogHandler) {
-        let entry = Entry(handler: handler, event: event)
-        let isDirect = state.withLock { state in
-            guard !state.isDirect else { return true }
-            if state.waiting.count < Self.limit {
-                state.waiting.append(entry)
-            } else {
-                state.droppedCount += 1
-                state.lastDropped = entry
-            }
-            return false
+        guard isQueueing.load(ordering: .acquiring) else { return handler.log(event: event) }
+        let isTaken = reports.submit { [self] in
+            handler.log(event: event)
+            tellOfLost(event, handler)
         }
-        if isDirect { handler.log(event: event) } else { parker.rouse() }
+        if !isTaken { lost.wrappingAdd(1, ordering: .relaxed) }
     }
 
-    private func run() {
-        Thread.name("noria log")
-        while true {
-            let (entries, dropped) = state.withLock { state in
-                defer { (state.waiting, state.droppedCount, state.lastDropped) = ([], 0, nil) }
-                state.isWriting = !state.waiting.isEmpty
-                return (state.waiting, state.lastDropped.map { ($0, state.droppedCount) })
-            }
-            for entry in entries {
-                entry.handler.log(event: entry.event)
-                writtenCount.wrappingAdd(1, ordering: .relaxed)
-            }
-            if let (entry, count) = dropped { Self.tell(entry, count) }
-            guard entries.isEmpty else { continue }
-            if state.withLock({ $0.waiting.isEmpty && $0.isDirect }) { return }
-            _ = parker.park(nanoseconds: .max)
-        }
-    }
-
-    private static func tell(_ last: Entry, _ count: Int) {
-        var event = last.event
+    /// The thread of the reports.
+    private func tellOfLost(_ last: LogEvent, _ handler: any LogHandler) {
+        let all = lost.load(ordering: .relaxed)
+        let told = toldLost.load(ordering: .relaxed)
+        guard all > told else { return }
+        toldLost.store(all, ordering: .relaxed)
+        var event = last
         event.level = .warning
-        event.message = "\(count) log lines were dropped: the log is read too slowly"
+        event.message = "\(all - told) log lines were lost: the log is read too slowly"
         event.metadata = nil
-        last.handler.log(event: event)
+        handler.log(event: event)
     }
 
-    /// Waits until all is written, as long as the writing goes on; false when it stands still.
+    /// Waits until all that is queued is written; false when that takes too long.
     ///
-    /// Plain threads, and a loop that has ended.
-    func flush(
-        patience: UInt64 = patienceNanoseconds,
-        limit: UInt64 = limitNanoseconds
-    ) -> Bool {
-        let begin = MonotonicClock.now
-        var (seen, since) = (writtenCount.load(ordering: .relaxed), MonotonicClock.now)
-        while state.withLock({ !$0.waiting.isEmpty || $0.isWriting }) {
-            parker.rouse()
-            Thread.sleep(nanoseconds: 200_000)
-            let written = writtenCount.load(ordering: .relaxed)
-            if written != seen { (seen, since) = (written, MonotonicClock.now) }
-            let now = MonotonicClock.now
-            if now - since > patience || now - begin > limit { return false }
-        }
-        return true
+    /// Plain threads.
+    func flush(nanoseconds: Int64) -> Bool {
+        guard isQueueing.load(ordering: .acquiring) else { return true }
+        let written = Parker()
+        return reports.submit { written.rouse() } && written.park(nanoseconds: nanoseconds)
     }
 
-    /// Writes what is left and joins the thread; one that is stuck in a write is left behind.
-    func end() {
-        let isFlushed = flush()
-        let thread = state.withLock { state in
-            state.isDirect = isFlushed
-            return state.thread.take()
-        }
-        guard isFlushed else {
-            Self.stuck.store(true, ordering: .relaxed)
-            return
-        }
-        guard let thread else { return }
-        parker.rouse()
-        thread.join()
-    }
+    /// After the thread: lines are written where they are made, if they can be.
+    func end() { isQueueing.store(ReportThread.isStuck, ordering: .releasing) }
 }
 
-/// A log handler whose events are written by a queue's thread.
+/// A log handler whose events are written elsewhere.
 private struct QueuedLogHandler: LogHandler {
     let queue: LogQueue
     var handler: any LogHandler

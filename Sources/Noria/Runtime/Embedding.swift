@@ -136,7 +136,7 @@ private struct Embedding {
         TaskHook.end()
         let report = runtime.shutdown.end(exitCode, runtime.uncaughtErrors.counts)
         runtime.configuration.logger.info("ended: \(report)")
-        runtime.log.end()
+        runtime.endReports()
         Runtime.setCurrent(nil)
     }
 
@@ -166,6 +166,7 @@ private struct Embedding {
                     .backendUnavailable("\(report.kind) can't watch our own eventfd: \(error)")
                 )
             }
+            runtime.watchdog.begin()
             runtime.log.begin()
             TaskHook.begin(runtime)
             runtime.logStart()
@@ -174,6 +175,7 @@ private struct Embedding {
             runtime.shutdown.closeLeftovers()
             threads.end()
             loop.end()
+            runtime.watchdog.end()
             waiter.withLock { $0.take() }?.resume()
         } catch { starting.resume(returning: .failure(error)) }
     }

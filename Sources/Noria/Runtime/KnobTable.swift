@@ -7,7 +7,7 @@ extension Knob {
         runtime + loops + sockets + streams
         + pool("blocking", "NORIA_BLOCKING", \.blocking)
         + pool("compute", "NORIA_COMPUTE", \.compute)
-        + workers
+        + workers + diagnostics
 
     private static let runtime = [
         Knob(
@@ -37,13 +37,6 @@ extension Knob {
             \.logger.logLevel,
             .logLevel,
             "The least level of what the runtime logs."
-        ),
-        Knob(
-            "diagnostics.tracksTasks",
-            "NORIA_TRACKS_TASKS",
-            \.diagnostics.tracksTasks,
-            .flag,
-            "Lists the live tasks and cancels them at the end."
         ),
     ]
 

@@ -41,8 +41,10 @@ public final class Runtime: Sendable {
 
     let spawned = SpawnedTasks()
     let uncaughtErrors: UncaughtErrors
-    let log = LogQueue()
     let poolWatch: PoolWatch
+    let watchdog: Watchdog
+    let reports = ReportThread()
+    let log: LogQueue
     let processors: Int
     let signalWatch: SignalWatch
     let processPool = Guarded(ProcessPoolPlace())
@@ -65,7 +67,11 @@ public final class Runtime: Sendable {
         isEmbedded: Bool
     ) {
         self.isEmbedded = isEmbedded
-        let configuration = configuration.with { [log] in $0.logger = log.logger($0.logger) }
+        let log = LogQueue(reports)
+        self.log = log
+        // It logs on the thread of the reports itself.
+        watchdog = Watchdog(eventLoops, configuration, reports)
+        let configuration = configuration.with { $0.logger = log.logger($0.logger) }
         self.configuration = configuration
         self.originalDescriptorLimit = originalDescriptorLimit
         self.backend = backend
@@ -171,7 +177,7 @@ public final class Runtime: Sendable {
                 keepsSignals: true,
                 body
             )
-            guard !LogQueue.isStuck else {
+            guard !ReportThread.isStuck else {
                 // Nothing more can be written, and 'exit' would try to.
                 Thread.exitProcess(outcome.report.exitCode.rawValue)
             }
@@ -281,6 +287,7 @@ public final class Runtime: Sendable {
                 .backendUnavailable("\(backend.kind) can't watch our own eventfd: \(error)")
             )
         }
+        watchdog.begin()
         ExecutorInstallation.setRunning(eventLoops)
         log.begin()
         TaskHook.begin(self)
@@ -305,13 +312,14 @@ public final class Runtime: Sendable {
         threads.end()
         dispatch?.end()
         loop.end()
+        watchdog.end()
         TaskHook.end()
         guard let result = root.result else {
             preconditionFailure("the loop ended without a result")
         }
         let report = shutdown.end(exitCode(of: result), uncaughtErrors.counts)
         configuration.logger.info("ended: \(report)")
-        log.end()
+        endReports()
         // After the last line of the log: without them a broken pipe would end the process.
         if !keepsSignals { signalWatch.end() }
         if let signal = signalWatch.deadly { SignalInbox.endProcess(by: signal.rawValue) }
@@ -355,19 +363,6 @@ public final class Runtime: Sendable {
 /// SAFETY: the body's task runs on the loop that waits for it, and no one else has the object.
 private final class Root<Value>: @unchecked Sendable {
     var result: Result<Value, any Error>?
-}
-
-/// What came of a run.
-public struct RuntimeOutcome<Value: Sendable>: Sendable {
-    /// What the body returned or threw.
-    public let result: Result<Value, any Error>
-    /// How it ended.
-    public let report: ShutdownReport
-
-    /// What the body returned.
-    ///
-    /// - Throws: what the body threw.
-    public var value: Value { get throws { try result.get() } }
 }
 
 extension BackendReport {

@@ -25,7 +25,7 @@ public struct RuntimeConfiguration: Sendable {
     public var processes = ProcessPool.Configuration()
     /// How the end goes.
     public var shutdown = ShutdownPolicy()
-    /// What is watched, and who is told.
+    /// What the runtime watches in itself.
     public var diagnostics = Diagnostics()
     /// Where the runtime logs to; `NORIA_LOG_LEVEL` overrides its level.
     public var logger: Logger

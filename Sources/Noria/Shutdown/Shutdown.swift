@@ -265,7 +265,7 @@ public final class Shutdown: Sendable {
             return logger.error("shutdown: \(text), waited for all the same: \(names)")
         }
         // A pipe that nobody reads must not keep the process.
-        if log.flush(patience: 50_000_000, limit: 200_000_000), Descriptor.isWritable(2) {
+        if log.flush(nanoseconds: 100_000_000), Descriptor.isWritable(2) {
             Thread.write("noria: \(text); abandoned\n", to: 2)
         }
         Thread.exitProcess(ExitCode.abandoned.rawValue)

@@ -40,6 +40,8 @@ final class IOUringBackend: Backend {
     }
 
     var features: [String] { ring.features }
+    var completionCapacity: Int { Self.completionCapacity }
+    var overflowCount: Int { ring.overflowCount }
 
     // MARK: Descriptors
 
