@@ -78,7 +78,9 @@ final class Faults: Sendable {
     }
 }
 
-/// What no code on a loop may do. It sleeps again after EINTR, until its time is over.
+/// What no code on a loop may do.
+///
+/// It sleeps again after EINTR, until its time is over.
 @inline(never)
 func blockOnPurpose(milliseconds: Int) {
     Thread.sleep(nanoseconds: Int64(milliseconds) * 1_000_000)

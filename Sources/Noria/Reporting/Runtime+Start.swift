@@ -17,7 +17,9 @@ extension Runtime {
         }
     }
 
-    /// After the last line of the log. What could not be written is said, if that can be.
+    /// After the last line of the log.
+    ///
+    /// What could not be written is said, if that can be.
     func endReports() {
         let lostCount = reports.end(nanoseconds: 1_000_000_000)
         log.end()
