@@ -97,6 +97,7 @@ enum TaskHook {
     // MARK: The listed ones
 
     static var count: Int { noria_task_count() }
+    static var byteCount: Int { noria_task_registry_bytes() }
     /// Those that are not the runtime's own.
     static var plainCount: Int {
         isListing.load(ordering: .relaxed) ? noria_task_count_foreign() : 0
