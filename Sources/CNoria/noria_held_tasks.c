@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 extern void *swift_retain(void *object);
 extern void swift_release(void *object);
@@ -48,11 +49,15 @@ void noria_tasks_set_rouse(void (*function)(void)) {
 void noria_tasks_hold(void *task, const noria_task_failure *failure) {
     // Without it an awaited error would be reported, which is worse than one that is not.
     if (!atomic_load_explicit(&sees_awaits, memory_order_relaxed)) return;
-    // Full within one turn: most of them nobody holds any more.
-    if (atomic_load_explicit(&noria_held_task_count, memory_order_relaxed) == HELD_LIMIT)
-        noria_tasks_look_again();
     pthread_mutex_lock(&held_lock);
     uint32_t count = atomic_load_explicit(&noria_held_task_count, memory_order_relaxed);
+    // Full within one turn: most of them nobody holds any more. Another thread may fill it again.
+    for (int attempt = 0; count == HELD_LIMIT && attempt < 100; attempt += 1) {
+        pthread_mutex_unlock(&held_lock);
+        noria_tasks_look_again();
+        pthread_mutex_lock(&held_lock);
+        count = atomic_load_explicit(&noria_held_task_count, memory_order_relaxed);
+    }
     if (count < HELD_LIMIT) {
         held[count] = (held_task){
             .task = swift_retain(task),
@@ -87,7 +92,7 @@ static bool take_held(uint32_t *index, uint64_t now, held_task *taken, bool *is_
     while (*index < count && !found) {
         held_task *at = &held[*index];
         *is_lost = !at->was_awaited && swift_retainCount(at->task) <= 1;
-        if (*is_lost || at->was_awaited || now - at->since > HELD_NANOSECONDS) {
+        if (*is_lost || at->was_awaited || at->since + HELD_NANOSECONDS < now) {
             *taken = *at;
             *at = held[count - 1];
             atomic_store_explicit(&noria_held_task_count, count - 1, memory_order_relaxed);
@@ -116,4 +121,11 @@ static void let_go(uint64_t now) {
 }
 
 void noria_tasks_look_again(void) { let_go(noria_now()); }
-void noria_tasks_forget_held(void) { let_go(UINT64_MAX); }
+void noria_tasks_forget_held(void) {
+    // One that ends on a thread that is none of ours may be in its last instructions.
+    for (int look = 0; look < 20 && noria_tasks_has_held(); look += 1) {
+        noria_tasks_look_again();
+        if (noria_tasks_has_held()) nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+    }
+    let_go(UINT64_MAX);
+}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import Glibc
 import Noria
+import NoriaSystem
 import Synchronization
 
 /// What a handler of uncaught errors sees, and what becomes of its own mistakes.
@@ -109,9 +110,12 @@ enum Handling {
 
     /// 100,000 live tasks: listed in time, no loop stops for it, and each is cancelled at the end.
     static func many() {
-        let count = 100_000
+        let count = CommandLine.arguments.dropFirst(2).first.flatMap { Int($0) } ?? 100_000
         do {
-            let outcome = try Runtime.run(NoriaProbe.configuration) { runtime in
+            let configuration = NoriaProbe.configuration.with {
+                $0.shutdown.deadline = .seconds(20)
+            }
+            let outcome = try Runtime.run(configuration) { runtime in
                 for number in 0..<count {
                     Task(name: number % 2 == 0 ? "even" : "odd") {
                         try? await runtime.clock.sleep(for: .seconds(3600))
@@ -192,7 +196,7 @@ enum Handling {
         } catch { print("failed: \(error)") }
     }
 
-    private static let parked = Mutex<[UnsafeContinuation<Void, Never>]>([])
+    private static let parked = Guarded<[UnsafeContinuation<Void, Never>]>([])
     private static var parkedCount: Int { parked.withLock { $0.count } }
 
     private static func park() async {

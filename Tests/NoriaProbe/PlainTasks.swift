@@ -2,6 +2,7 @@
 import Dispatch
 import Glibc
 import Noria
+import NoriaSystem
 import Synchronization
 
 /// What becomes of the errors of tasks that nobody awaits, and of those that somebody does.
@@ -9,7 +10,7 @@ enum PlainTasks {
     struct Mistake: Error { let number: Int }
 
     /// How often each number was handed to the handler.
-    private static let seen = Mutex<[Int: Int]>([:])
+    private static let seen = Guarded<[Int: Int]>([:])
 
     private static func configuration(
         _ change: (inout RuntimeConfiguration) -> Void = { _ in }
