@@ -35,7 +35,7 @@ struct PlainTaskTests {
         let (lines, _) = try finished("plain errors", backend, arguments: [count], loops: loops)
         #expect(
             lines == [
-                "ended: ()", "reported: \(count) of \(count)", "twice: 0",
+                "before the end: true", "ended: ()", "reported: \(count) of \(count)", "twice: 0",
                 "counts: \(count) uncaught errors (\(count) reported, 0 held back)",
                 "cancelled: []",
             ]

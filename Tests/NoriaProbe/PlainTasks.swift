@@ -72,6 +72,12 @@ enum PlainTasks {
         while runtime.tasks().contains(where: { $0.name?.hasPrefix("noria") != true }) {
             try await runtime.clock.sleep(for: .milliseconds(1))
         }
+        // Nobody has to end the run for a report, also of those that were held.
+        let limit = ContinuousClock.now + .seconds(10)
+        while seen.withLock({ $0.count }) < count, ContinuousClock.now < limit {
+            try await runtime.clock.sleep(for: .milliseconds(1))
+        }
+        print("before the end: \(seen.withLock { $0.count } == count)")
     }
 
     /// Whoever waits has the error: nobody else is told.

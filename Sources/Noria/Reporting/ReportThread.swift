@@ -64,7 +64,7 @@ final class ReportThread: Sendable {
         }
         guard let thread else { return lostCount }
         parker.rouse()
-        if left.park(nanoseconds: nanoseconds) {
+        if hasLeft(within: nanoseconds) {
             thread.join()
         } else {
             thread.leave()
@@ -75,6 +75,16 @@ final class ReportThread: Sendable {
             state.reports = []
             return state.lostCount
         }
+    }
+
+    /// A log that would take what it is given is waited for ten times as long: a stack with its
+    /// names takes its time on a busy machine.
+    private func hasLeft(within nanoseconds: Int64) -> Bool {
+        for _ in 0..<10 {
+            if left.park(nanoseconds: nanoseconds) { return true }
+            guard Descriptor.isWritable(2) else { return false }
+        }
+        return false
     }
 
     /// Whether there is a thread, or one could be had.

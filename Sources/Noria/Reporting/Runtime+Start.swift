@@ -15,6 +15,8 @@ extension Runtime {
         if !unknown.isEmpty {
             logger.warning("variables that nothing reads: \(unknown.joined(separator: ", "))")
         }
+        // Before the program says anything itself, and once only: a log that is stuck holds nobody up.
+        _ = log.flush(nanoseconds: 100_000_000)
     }
 
     /// After the last line of the log.
