@@ -55,7 +55,7 @@ let package = Package(
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: house),
         .executableTarget(
             name: "NoriaProbe",
-            dependencies: ["Noria", "NoriaEngine"],
+            dependencies: ["Noria", "NoriaEngine", "NoriaSystem"],
             path: "Tests/NoriaProbe",
             swiftSettings: house
         ),
@@ -83,7 +83,7 @@ let package = Package(
         ),
         .testTarget(
             name: "NoriaTests",
-            dependencies: ["Noria", "NoriaEngine", "NoriaSystem", "TestSupport", system],
+            dependencies: ["Noria", "NoriaEngine", "NoriaSystem", "TestSupport", system, logging],
             swiftSettings: house
         ),
         .testTarget(

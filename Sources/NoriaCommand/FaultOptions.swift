@@ -22,9 +22,20 @@ struct FaultOptions: ParsableArguments {
     )
     var blockFor: Int?
 
+    @Option(
+        help: ArgumentHelp(
+            "Every N-th message begins a task that throws a 'DeliberateError' that nobody awaits.",
+            valueName: "n"
+        )
+    )
+    var failEvery: Int?
+
     func check() throws {
         if let blockEvery, blockEvery < 1 {
             throw ValidationError("'--block-every \(blockEvery)': from 1 on")
+        }
+        if let failEvery, failEvery < 1 {
+            throw ValidationError("'--fail-every \(failEvery)': from 1 on")
         }
         if let blockFor {
             guard (1...600_000).contains(blockFor) else {
@@ -38,29 +49,38 @@ struct FaultOptions: ParsableArguments {
 
     /// Nil: none.
     var wanted: Faults? {
-        guard let blockEvery else { return nil }
-        return Faults(blockEvery: blockEvery, blockFor: blockFor ?? 1500)
+        guard blockEvery != nil || failEvery != nil else { return nil }
+        return Faults(blockEvery: blockEvery, blockFor: blockFor ?? 1500, failEvery: failEvery)
     }
 }
 
 /// Counts the messages of all connections, and makes a fault at its turn.
 final class Faults: Sendable {
-    private let blockEvery: Int
+    private let blockEvery: Int?
     private let blockFor: Int
+    private let failEvery: Int?
     private let messages = Atomic<Int>(0)
 
-    init(blockEvery: Int, blockFor: Int) {
+    init(blockEvery: Int?, blockFor: Int, failEvery: Int?) {
         self.blockEvery = blockEvery
         self.blockFor = blockFor
+        self.failEvery = failEvery
     }
 
     func count() {
         let number = messages.wrappingAdd(1, ordering: .relaxed).newValue
-        if number.isMultiple(of: blockEvery) { blockOnPurpose(milliseconds: blockFor) }
+        if let failEvery, number.isMultiple(of: failEvery) {
+            Task(name: "deliberate failure") { throw DeliberateError(message: number) }
+        }
+        if let blockEvery, number.isMultiple(of: blockEvery) {
+            blockOnPurpose(milliseconds: blockFor)
+        }
     }
 }
 
-/// What no code on a loop may do. It sleeps again after EINTR, until its time is over.
+/// What no code on a loop may do.
+///
+/// It sleeps again after EINTR, until its time is over.
 @inline(never)
 func blockOnPurpose(milliseconds: Int) {
     Thread.sleep(nanoseconds: Int64(milliseconds) * 1_000_000)

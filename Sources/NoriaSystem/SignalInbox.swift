@@ -22,6 +22,13 @@ package struct SignalInbox: ~Copyable {
         toUnblock.append(number)
     }
 
+    /// Whether a signal does what it does by default.
+    package static func isDefault(_ number: Int32) -> Bool {
+        var action = sigaction()
+        guard sigaction(number, nil, &action) == 0 else { return false }
+        return action.sa_flags & SA_SIGINFO == 0 && action.__sigaction_handler.sa_handler == nil
+    }
+
     /// Lets the calling thread be interrupted by what was caught since the last call.
     ///
     /// A parent that had a signal blocked, as Dispatch's threads have all, hands that on.

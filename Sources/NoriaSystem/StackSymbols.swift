@@ -5,8 +5,9 @@
 ///
 /// One thread's. The first call takes 10 to 30 ms, later ones about 1 ms.
 package final class StackSymbols {
-    /// Taken once: taken again it loses the names of the system's libraries (Swift 6.3). What is
-    /// loaded later stays unnamed.
+    /// Taken once: taken again it loses the names of the system's libraries (Swift 6.3).
+    ///
+    /// What is loaded later stays unnamed.
     private lazy var images = ImageMap.capture()
 
     package init() {}

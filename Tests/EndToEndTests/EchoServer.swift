@@ -11,12 +11,14 @@ struct EchoServer {
     init(
         _ backend: String,
         environment: [String: String] = [:],
-        arguments: [String] = []
+        arguments: [String] = [],
+        readsErrors: Bool = true
     ) throws {
         process = try ChildProcess(
             "noria",
             ["echo", "--port", "0", "--backend", backend] + arguments,
-            environment: environment
+            environment: environment,
+            readsErrors: readsErrors
         )
         let line = try process.output.line(containing: "listening on ")
         guard let port = Int(line.drop { $0 != ":" }.dropFirst().prefix { $0.isNumber }) else {

@@ -69,6 +69,8 @@ struct EmbeddedProgramTests {
     func signals(backend: String) throws {
         let process = try start("signals", backend: backend)
         try process.output.line(containing: "ready")
+        // Written by a thread of the log's own, which the signal would overtake.
+        try process.errors.line(containing: "never to come")
         // It ignores this one, and does not wait for the other.
         process.signal(SIGHUP)
         process.signal(SIGTERM)

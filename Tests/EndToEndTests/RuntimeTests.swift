@@ -161,7 +161,7 @@ struct RuntimeTests {
                 "timers: 50",
                 "from outside: 1 running", "backend: true", "check: backend",
                 "check: default executor", "check: optimised build", "check: signals and deadline",
-                "ended: ()",
+                "check: exception handler", "ended: ()",
                 "from the begin: true",
             ]
         )

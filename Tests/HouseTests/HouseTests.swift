@@ -31,7 +31,8 @@ struct HouseTests {
             inFiles: [
                 // The executor hooks, the current task, Dispatch's main queue.
                 "CNoria": [
-                    "ExecutorInstallation.swift", "EventLoop+Tasks.swift",
+                    "ExecutorInstallation.swift", "EventLoop+Tasks.swift", "TaskHook.swift",
+                    "TaskSnapshot.swift",
                     "DispatchMainQueue.swift",
                 ],
                 "_Concurrency": ["ExecutorInstallation.swift"],

@@ -79,14 +79,30 @@ struct ShutdownPolicyTests {
 
     @Test("A report is clean when nothing had to be cancelled")
     func report() {
-        func report(_ code: ExitCode, cancelled: [String]) -> ShutdownReport {
-            ShutdownReport(reason: "SIGTERM", exitCode: code, drained: ["a"], cancelled: cancelled)
+        func report(
+            _ code: ExitCode,
+            cancelled: [String],
+            uncaught: UncaughtErrorCounts = .none
+        ) -> ShutdownReport {
+            ShutdownReport(
+                reason: "SIGTERM",
+                exitCode: code,
+                drained: ["a"],
+                cancelled: cancelled,
+                uncaughtErrors: uncaught
+            )
         }
         #expect(report(.clean, cancelled: []).isClean)
         #expect(!report(.clean, cancelled: ["body"]).isClean)
         #expect(!report(.failure, cancelled: []).isClean)
         let text = "\(report(.clean, cancelled: ["body"]))"
         #expect(text == "SIGTERM: exit code 0, 1 drained, 1 cancelled")
+        let some = UncaughtErrorCounts(reported: 2, suppressed: 3)
+        #expect(
+            "\(report(.clean, cancelled: [], uncaught: some))"
+                == "SIGTERM: exit code 0, 1 drained, 0 cancelled, "
+                + "5 uncaught errors (2 reported, 3 held back)"
+        )
     }
 
     @Test("Phases are ordered as they come")

@@ -24,6 +24,10 @@ import Noria
     }
 
     nonisolated static func answer(_ command: String, _ runtime: Runtime) -> String {
+        if command == "tasks" {
+            return runtime.tasks().map { "\($0.id) \($0.name ?? "-") \($0.ageSeconds)" }
+                .joined(separator: "\n")
+        }
         guard command == "stop" else { return "\(runtime.snapshot().eventLoops.count) loops" }
         runtime.shutdown.request(reason: "the admin asked for it")
         return "ending"

@@ -3,7 +3,12 @@ import Noria
 
 @main struct Computing {
     static func main() throws {
-        let outcome = try Runtime.run { runtime in
+        let configuration = RuntimeConfiguration.production.with {
+            $0.diagnostics.uncaughtErrors = UncaughtErrorHandler {
+                print("lost:", $0.error, "in", $0.task ?? "?")
+            }
+        }
+        let outcome = try Runtime.run(configuration) { runtime in
             try await withThrowingTaskGroup(of: Int.self) { group in
                 for n in 0..<8 {
                     group.addTask {

@@ -17,6 +17,8 @@ package final class ChildProcess: Sendable {
     package let pid: pid_t
     package let output: PipeReader
     package let errors: PipeReader
+    /// The end of standard error that nobody reads, and the one that can be written to; else -1.
+    private let unread: (reading: Int32, writing: Int32)
     private let reaped = Mutex<Exit?>(nil)
 
     /// The folder that SwiftPM builds programs and test bundles into.
@@ -37,7 +39,8 @@ package final class ChildProcess: Sendable {
     package init(
         _ program: String,
         _ arguments: [String],
-        environment: [String: String] = [:]
+        environment: [String: String] = [:],
+        readsErrors: Bool = true
     ) throws {
         let path = program.hasPrefix("/") ? program : "\(Self.productFolder)/\(program)"
         guard access(path, X_OK) == 0 else { throw Failure("no program at \(path)") }
@@ -46,10 +49,31 @@ package final class ChildProcess: Sendable {
         }
         pid = started.pid
         output = PipeReader(started.output)
-        errors = PipeReader(started.errors)
+        errors = PipeReader(readsErrors ? started.errors : open("/dev/null", O_RDONLY | O_CLOEXEC))
+        guard !readsErrors else {
+            unread = (-1, -1)
+            return
+        }
+        // Opened again by its name: a pipe's reading end gives a writing one.
+        let writing = open("/proc/self/fd/\(started.errors)", O_WRONLY | O_CLOEXEC | O_NONBLOCK)
+        unread = (started.errors, writing)
+    }
+
+    /// Fills standard error, which nobody reads.
+    package func fillErrors() throws {
+        let bytes = [UInt8](repeating: 0x2e, count: 4096)
+        while write(unread.writing, bytes, bytes.count) > 0 {}
+        // What is left is less than a page: byte by byte.
+        while write(unread.writing, bytes, 1) > 0 {}
+        guard errno == EAGAIN else {
+            throw Failure("can't fill standard error: \(String(cString: strerror(errno)))")
+        }
     }
 
     deinit {
+        for descriptor in [unread.reading, unread.writing] where descriptor >= 0 {
+            close(descriptor)
+        }
         if reaped.withLock({ $0 }) == nil {
             kill(pid, SIGKILL)
             var status: Int32 = 0

@@ -9,6 +9,8 @@
 #include "noria_signals.h"
 #include "noria_stacks.h"
 #include "noria_system.h"
+#include "noria_task_registry.h"
+#include "noria_tasks.h"
 #include "noria_thread.h"
 
 #endif

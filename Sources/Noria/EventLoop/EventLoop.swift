@@ -267,6 +267,7 @@ public final class EventLoop: Sendable, CustomStringConvertible {
         fireTimers(now: state.now)
         runJobs(budget)
         state.flush()
+        lookAtHeldTasks()
         endTurn()
         let wait = willSleep()
         if engine.look(nanoseconds: wait, limit: budget.completionsPerTurn) { state.wasRoused() }

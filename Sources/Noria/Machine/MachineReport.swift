@@ -41,6 +41,7 @@ package struct MachineReport: Codable, Sendable {
             MachineCheck.kernel(machine, hasIOUring: hasIOUring)
             + MachineCheck.limits(machine, processors)
             + MachineCheck.network(machine)
+            + [.exceptionHandler(TaskHook.coverage)]
     }
 
     private static func tryBackends() -> [Backend] {

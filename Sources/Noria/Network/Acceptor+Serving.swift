@@ -57,7 +57,7 @@ extension Acceptor {
         do {
             try await channel.run { try await handler(connection) }
         } catch {
-            runtime.report(error, on: channel)
+            runtime.uncaughtErrors.take(error, of: channel)
         }
     }
 

@@ -192,6 +192,7 @@ public final class ThreadPool: Sendable {
     ) async throws -> Value {
         let job = PoolJob(self, name, isBounded: true)
         let race = PoolRace<Value>()
+        TaskHook.beginOwn()
         let task = Task(name: name) { @concurrent in
             do {
                 race.finish(.success(try await self.perform(job, body)))
@@ -199,6 +200,7 @@ public final class ThreadPool: Sendable {
                 race.finish(.failure(error))
             }
         }
+        TaskHook.endOwn()
         let leave = { @Sendable (error: any Error) in
             if race.finish(.failure(error)) { self.abandon(job) }
             task.cancel()

@@ -57,6 +57,7 @@ extension Runtime {
             isEmbedded
                 ? .embedded(configuration.shutdown)
                 : .shutdown(configuration.shutdown, failure: signalWatch.failure),
+            .exceptionHandler(configuration.diagnostics, TaskHook.coverage),
         ]
     }
 }
@@ -101,6 +102,22 @@ extension ProductionCheck {
         isDebugBuild
             ? Self("optimised build", "no", advice: "build with 'swift build -c release'")
             : Self("optimised build", "yes", advice: nil)
+    }
+
+    /// Who is told of errors that nobody awaits, and whose are met.
+    static func exceptionHandler(
+        _ diagnostics: RuntimeConfiguration.Diagnostics,
+        _ coverage: TaskCoverage
+    ) -> Self {
+        let action =
+            switch diagnostics.uncaughtErrors.action {
+            case .log: "logs"
+            case .shutDown: "logs and shuts down"
+            case .call: "the program's own"
+            }
+        let finding = "\(action); \(coverage.gap ?? "plain tasks are covered")"
+        let advice = coverage.gap.map { _ in "link with '\(TaskCoverage.flags)'" }
+        return Self("exception handler", finding, advice: advice)
     }
 
     /// Its program has the signals, and no deadline ends it.

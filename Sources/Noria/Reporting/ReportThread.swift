@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import NoriaSystem
+internal import Synchronization
 internal import SystemPackage
 
 /// Writes reports, on a thread of its own: a log may block, as standard error does when it is a pipe
@@ -17,6 +18,10 @@ final class ReportThread: Sendable {
         var thread: Thread.Joinable?
         var isEnded = false
     }
+
+    /// Whether a thread of this process was left behind in a write.
+    static var isStuck: Bool { stuck.load(ordering: .relaxed) }
+    private static let stuck = Atomic<Bool>(false)
 
     private let state = Guarded(State())
     private let parker = Parker()
@@ -59,12 +64,27 @@ final class ReportThread: Sendable {
         }
         guard let thread else { return lostCount }
         parker.rouse()
-        if left.park(nanoseconds: nanoseconds) { thread.join() } else { thread.leave() }
+        if hasLeft(within: nanoseconds) {
+            thread.join()
+        } else {
+            thread.leave()
+            Self.stuck.store(true, ordering: .relaxed)
+        }
         return state.withLock { state in
             state.lostCount += UInt64(state.reports.count)
             state.reports = []
             return state.lostCount
         }
+    }
+
+    /// A log that would take what it is given is waited for ten times as long: a stack with its
+    /// names takes its time on a busy machine.
+    private func hasLeft(within nanoseconds: Int64) -> Bool {
+        for _ in 0..<10 {
+            if left.park(nanoseconds: nanoseconds) { return true }
+            guard Descriptor.isWritable(2) else { return false }
+        }
+        return false
     }
 
     /// Whether there is a thread, or one could be had.

@@ -15,12 +15,16 @@ extension Runtime {
         if !unknown.isEmpty {
             logger.warning("variables that nothing reads: \(unknown.joined(separator: ", "))")
         }
+        // Before the program says anything itself, and once only: a log that is stuck holds nobody up.
+        _ = log.flush(nanoseconds: 100_000_000)
     }
 
-    /// After the loops: nobody reports any more. What could not be written is said, if that can be.
+    /// After the last line of the log.
+    ///
+    /// What could not be written is said, if that can be.
     func endReports() {
-        watchdog.end()
         let lostCount = reports.end(nanoseconds: 1_000_000_000)
+        log.end()
         if lostCount > 0, Descriptor.isWritable(2) {
             Thread.write("noria: \(lostCount) reports could not be written\n", to: 2)
         }

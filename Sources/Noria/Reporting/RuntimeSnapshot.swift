@@ -12,6 +12,10 @@ public struct RuntimeSnapshot: Codable, Sendable {
     public let compute: ThreadPoolSnapshot
     /// The worker processes; nil when nobody has asked for them yet.
     public let processes: ProcessPoolSnapshot?
+    /// The live tasks, as `Runtime.tasks()` lists them; 0 when they are not tracked.
+    public let taskCount: Int
+    /// The errors that nobody awaited.
+    public let uncaughtErrors: UncaughtErrorCounts
     /// How far the end has come.
     public let phase: Shutdown.Phase
 }
@@ -27,6 +31,8 @@ extension Runtime {
             blocking: blocking.snapshot(),
             compute: compute.snapshot(),
             processes: processPoolSnapshot,
+            taskCount: TaskHook.count,
+            uncaughtErrors: uncaughtErrors.counts,
             phase: shutdown.phase
         )
     }

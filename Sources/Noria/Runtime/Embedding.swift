@@ -133,8 +133,10 @@ private struct Embedding {
         }
         // They are in their last instructions.
         thread.join()
-        let report = runtime.shutdown.end(exitCode: exitCode)
+        TaskHook.end()
+        let report = runtime.shutdown.end(exitCode, runtime.uncaughtErrors.counts)
         runtime.configuration.logger.info("ended: \(report)")
+        runtime.endReports()
         Runtime.setCurrent(nil)
     }
 
@@ -165,13 +167,15 @@ private struct Embedding {
                 )
             }
             runtime.watchdog.begin()
+            runtime.log.begin()
+            TaskHook.begin(runtime)
             runtime.logStart()
             starting.resume(returning: .success(runtime))
             loop.run(budget)
             runtime.shutdown.closeLeftovers()
             threads.end()
             loop.end()
-            runtime.endReports()
+            runtime.watchdog.end()
             waiter.withLock { $0.take() }?.resume()
         } catch { starting.resume(returning: .failure(error)) }
     }

@@ -7,7 +7,7 @@ extension Runtime {
     ///
     /// It runs where `body` is isolated, else on `loop`, else on the caller's loop (embedded: the
     /// first one, when the caller has none, and it keeps to it). What it throws
-    /// is logged under its name. A shutdown waits for it: when the listeners have drained it has
+    /// is handed to the `UncaughtErrorHandler` under its name. A shutdown waits for it: when the listeners have drained it has
     /// the settle time (2 s, at most a tenth of the deadline) to return before it is cancelled, and
     /// `Runtime.run` returns when it has ended. A `CancellationError` is no error then, nor after
     /// `cancel()`. Once the runtime has ended nothing is started, and that is logged.
@@ -22,10 +22,14 @@ extension Runtime {
         guard let id = spawned.begin(name) else { return refuse(name) }
         // Taken over, tasks are on the loops without a preference, and another may take them.
         let home = loop ?? (isEmbedded ? EventLoop.current ?? eventLoops.main : nil)
+        TaskHook.beginOwn()
         let task = Task(name: name, executorPreference: home?.taskExecutor) { [self] in
-            do { try await body() } catch { report(error, of: name) }
+            do { try await body() } catch {
+                uncaughtErrors.take(error, ofSpawned: name, id: TaskHook.currentID)
+            }
             spawned.end(id)
         }
+        TaskHook.endOwn()
         spawned.adopt(task, id)
         return SpawnedTask(name: name, id: id, task: task)
     }
@@ -33,8 +37,8 @@ extension Runtime {
     /// Runs `body` at once and then every `period`, one run at a time, until a shutdown begins.
     ///
     /// The schedule is fixed by its begin, so it does not drift: a run that takes longer than the
-    /// period skips the ticks that it missed. A run that throws is logged, and the next comes as
-    /// planned. A shutdown ends the waiting at once and treats a run under way as `spawn` does. A
+    /// period skips the ticks that it missed. What a run throws is handed to the
+    /// `UncaughtErrorHandler`, and the next comes as planned. A shutdown ends the waiting at once and treats a run under way as `spawn` does. A
     /// period under 1 ms is taken for 1 ms.
     ///
     /// Any thread.
@@ -49,7 +53,9 @@ extension Runtime {
             let begin = ContinuousClock.now
             let schedule = Schedule(every: period)
             while !Task.isCancelled, shutdown.phase == .running {
-                do { try await body() } catch { report(error, of: name) }
+                do { try await body() } catch {
+                    uncaughtErrors.take(error, ofSpawned: name, id: TaskHook.currentID)
+                }
                 let next = begin + schedule.tick(after: begin.duration(to: .now))
                 // The wait ends by the tick, or else by the shutdown.
                 do {
@@ -62,11 +68,6 @@ extension Runtime {
     private func refuse(_ name: String) -> SpawnedTask {
         configuration.logger.error("\(name): not started: the runtime has ended")
         return SpawnedTask(name: name, id: 0, task: nil)
-    }
-
-    private func report(_ error: any Error, of name: String) {
-        if error is CancellationError, Task.isCancelled || shutdown.phase != .running { return }
-        configuration.logger.error("\(name): the spawned task threw: \(error)")
     }
 
     /// Waits for the spawned tasks and the pools when the body has returned; that begins a shutdown
@@ -84,6 +85,7 @@ extension Runtime {
         }
         await closeProcesses()
         await closePools(reason)
+        await finishPlainTasks()
     }
 }
 

@@ -40,9 +40,11 @@ public final class Runtime: Sendable {
     public let resolver: Resolver
 
     let spawned = SpawnedTasks()
+    let uncaughtErrors: UncaughtErrors
     let poolWatch: PoolWatch
     let watchdog: Watchdog
     let reports = ReportThread()
+    let log: LogQueue
     let processors: Int
     let signalWatch: SignalWatch
     let processPool = Guarded(ProcessPoolPlace())
@@ -65,6 +67,11 @@ public final class Runtime: Sendable {
         isEmbedded: Bool
     ) {
         self.isEmbedded = isEmbedded
+        let log = LogQueue(reports)
+        self.log = log
+        // It logs on the thread of the reports itself.
+        watchdog = Watchdog(eventLoops, configuration, reports)
+        let configuration = configuration.with { $0.logger = log.logger($0.logger) }
         self.configuration = configuration
         self.originalDescriptorLimit = originalDescriptorLimit
         self.backend = backend
@@ -73,9 +80,14 @@ public final class Runtime: Sendable {
             loop: eventLoops.main,
             policy: configuration.shutdown,
             endsProcess: !isEmbedded,
+            logger: configuration.logger,
+            log: log
+        )
+        uncaughtErrors = UncaughtErrors(
+            configuration.diagnostics.uncaughtErrors,
+            shutdown: shutdown,
             logger: configuration.logger
         )
-        watchdog = Watchdog(eventLoops, configuration, reports)
         processors = Processors.atStart.count
         poolWatch = PoolWatch(logger: configuration.logger)
         blocking = ThreadPool(
@@ -165,6 +177,10 @@ public final class Runtime: Sendable {
                 keepsSignals: true,
                 body
             )
+            guard !ReportThread.isStuck else {
+                // Nothing more can be written, and 'exit' would try to.
+                Thread.exitProcess(outcome.report.exitCode.rawValue)
+            }
             if case .failure(let error) = outcome.result, outcome.report.exitCode == .failure {
                 Thread.write("error: \(error)\n", to: 2)
             }
@@ -276,18 +292,22 @@ public final class Runtime: Sendable {
         }
         watchdog.begin()
         ExecutorInstallation.setRunning(eventLoops)
-        signalWatch.begin(shutdown)
+        log.begin()
+        TaskHook.begin(self)
+        signalWatch.begin(self)
         logStart(residualCount)
         let root = Root<Value>()
+        TaskHook.beginOwn()
         let task = Task(name: "noria body") { [self] in
             let result = await Self.run(body, self)
             root.result = result
             await finishSpawned(after: result)
             loop.perform { loop.finish() }
         }
-        shutdown.onCancel { [spawned] in
+        TaskHook.endOwn()
+        shutdown.onCancel { [self] in
             task.cancel()
-            return spawned.cancel()
+            return spawned.cancel() + cancelPlainTasks()
         }
         loop.run(budget)
         shutdown.closeLeftovers()
@@ -295,12 +315,14 @@ public final class Runtime: Sendable {
         threads.end()
         dispatch?.end()
         loop.end()
-        endReports()
+        watchdog.end()
+        TaskHook.end()
         guard let result = root.result else {
             preconditionFailure("the loop ended without a result")
         }
-        let report = shutdown.end(exitCode: exitCode(of: result))
+        let report = shutdown.end(exitCode(of: result), uncaughtErrors.counts)
         configuration.logger.info("ended: \(report)")
+        endReports()
         // After the last line of the log: without them a broken pipe would end the process.
         if !keepsSignals { signalWatch.end() }
         if let signal = signalWatch.deadly { SignalInbox.endProcess(by: signal.rawValue) }
@@ -331,25 +353,11 @@ public final class Runtime: Sendable {
 
     func exitCode<Value>(of result: Result<Value, any Error>) -> ExitCode {
         switch result {
-        case .success: .clean
+        case .success: uncaughtErrors.hasEndedRun ? .failure : .clean
         // What a shutdown cancelled has ended as it should.
         case .failure(let error):
             error is CancellationError && shutdown.phase >= .cancelling ? .clean : .failure
         }
-    }
-
-    /// Takes an error that nobody awaits.
-    ///
-    /// Cancellation is no error while a shutdown cancels, nor is a reset by the peer.
-    func report(_ error: any Error, on connection: StreamChannel) {
-        if error is CancellationError, shutdown.phase != .running { return }
-        if let error = error as? NetworkError, error.kind == .reset,
-            error.connection == connection.id
-        {
-            // It is the peer's doing, and whoever is hostile could fill a disk with it.
-            return configuration.logger.debug("\(connection): ended by its peer: \(error)")
-        }
-        configuration.logger.error("\(connection): the handler threw: \(error)")
     }
 }
 

@@ -59,13 +59,21 @@ public final class Shutdown: Sendable {
     private let loop: EventLoop
     private let policy: ShutdownPolicy
     private let logger: Logger
+    private let log: LogQueue
     private let endsProcess: Bool
 
-    init(loop: EventLoop, policy: ShutdownPolicy, endsProcess: Bool, logger: Logger) {
+    init(
+        loop: EventLoop,
+        policy: ShutdownPolicy,
+        endsProcess: Bool,
+        logger: Logger,
+        log: LogQueue
+    ) {
         self.loop = loop
         self.policy = policy
         self.endsProcess = endsProcess
         self.logger = logger
+        self.log = log
     }
 
     /// How far the end has come.
@@ -163,6 +171,8 @@ public final class Shutdown: Sendable {
                 context: step.rawValue
             )
         }
+        TaskHook.beginOwn()
+        defer { TaskHook.endOwn() }
         Task(name: "noria drain", executorPreference: loop.taskExecutor) { [self] in
             let drainables = state.withLock { $0.drainables }
             for (name, drainable) in drainables.reversed() {
@@ -197,7 +207,12 @@ public final class Shutdown: Sendable {
     /// Any thread.
     func cancel() {
         guard advance(to: .cancelling) else { return }
-        guard let names = state.withLock({ $0.cancelTasks })?(), !names.isEmpty else { return }
+        if let names = state.withLock({ $0.cancelTasks })?() { noteCancelled(names) }
+    }
+
+    /// Has a report name what was cancelled when all else had ended.
+    func noteCancelled(_ names: [String]) {
+        guard !names.isEmpty else { return }
         state.withLock { $0.cancelled += names }
         logger.info("shutdown: cancelling \(names.joined(separator: ", "))")
     }
@@ -249,7 +264,10 @@ public final class Shutdown: Sendable {
             let names = unended?().joined(separator: ", ") ?? ""
             return logger.error("shutdown: \(text), waited for all the same: \(names)")
         }
-        Thread.write("noria: \(text); abandoned\n", to: 2)
+        // A pipe that nobody reads must not keep the process.
+        if log.flush(nanoseconds: 100_000_000), Descriptor.isWritable(2) {
+            Thread.write("noria: \(text); abandoned\n", to: 2)
+        }
         Thread.exitProcess(ExitCode.abandoned.rawValue)
     }
 
@@ -261,7 +279,7 @@ public final class Shutdown: Sendable {
         for (name, drainable) in drainables where !drained.contains(name) { drainable.abort() }
     }
 
-    func end(exitCode: ExitCode) -> ShutdownReport {
+    func end(_ exitCode: ExitCode, _ uncaughtErrors: UncaughtErrorCounts) -> ShutdownReport {
         let (report, deadline) = state.withLock { state in
             state.phase = .ended
             state.onRequest = nil
@@ -272,7 +290,8 @@ public final class Shutdown: Sendable {
                 reason: state.reason,
                 exitCode: exitCode,
                 drained: state.drained,
-                cancelled: state.cancelled
+                cancelled: state.cancelled,
+                uncaughtErrors: uncaughtErrors
             )
             return (report, state.deadline.take())
         }

@@ -111,13 +111,17 @@ public struct ShutdownReport: Codable, Sendable, CustomStringConvertible {
     public let drained: [String]
     /// The names of what was cancelled.
     public let cancelled: [String]
+    /// How many errors nobody awaited.
+    public let uncaughtErrors: UncaughtErrorCounts
 
     /// Whether everything ended by itself.
     public var isClean: Bool { exitCode == .clean && cancelled.isEmpty }
 
     /// One line for the log.
     public var description: String {
-        "\(reason): exit code \(exitCode.rawValue), \(drained.count) drained, \(cancelled.count) cancelled"
+        let errors = uncaughtErrors == .none ? "" : ", \(uncaughtErrors)"
+        return "\(reason): exit code \(exitCode.rawValue), \(drained.count) drained,"
+            + " \(cancelled.count) cancelled\(errors)"
     }
 }
 

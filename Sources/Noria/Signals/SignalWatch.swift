@@ -18,6 +18,8 @@ final class SignalWatch: Sendable {
         var useCounts: [Signal: Int] = [:]
         var subscriptions: [UInt64: (signals: [Signal], mailbox: SignalMailbox)] = [:]
         var lastSubscription: UInt64 = 0
+        /// SIGUSR1 has the live tasks logged while nobody else asks for it.
+        var listsTasks = false
         /// The shutdown has begun: what is caught stays so until the end of the run.
         var isFinished = false
         /// The signal that cut the shutdown short.
@@ -50,7 +52,9 @@ final class SignalWatch: Sendable {
     // MARK: The run
 
     /// Loop thread only.
-    func begin(_ shutdown: Shutdown) {
+    func begin(_ runtime: Runtime) {
+        let shutdown = runtime.shutdown
+        let listsTasks = runtime.configuration.diagnostics.tracksTasks
         state.withLock { state in
             state.inbox = SignalInbox(wakeup: loop.wakeupDescriptor)
             do throws(Errno) {
@@ -59,10 +63,14 @@ final class SignalWatch: Sendable {
             for signal in shutdownSignals {
                 if let reason = state.use(signal) { state.failures.append("\(signal): \(reason)") }
             }
+            // Whoever has a use for it, or has it ignored, keeps it.
+            if listsTasks, SignalInbox.isDefault(Signal.user1.rawValue) {
+                state.listsTasks = state.use(.user1) == nil
+            }
             state.inbox?.unblock()
         }
         if let failure { logger.error("signals: not caught: \(failure)") }
-        loop.onRouse { [self] in take(shutdown) }
+        loop.onRouse { [self] in take(shutdown) { runtime.logTasks() } }
         shutdown.onRequest { [weak self] in self?.finish() }
     }
 
@@ -86,17 +94,19 @@ final class SignalWatch: Sendable {
         for mailbox in mailboxes { mailbox.finish() }
     }
 
-    private func take(_ shutdown: Shutdown) {
+    private func take(_ shutdown: Shutdown, listTasks: () -> Void) {
         for number in SignalInbox.take() {
             let signal = Signal(rawValue: number)
-            let (mailboxes, action) = state.withLock { state in
+            let (mailboxes, action, lists) = state.withLock { state in
                 let mailboxes = state.subscriptions.values.filter { $0.signals.contains(signal) }
                 let isOurs = shutdownSignals.contains(signal)
                 let action =
                     isOurs ? state.router.route(signal, now: MonotonicClock.now) : .none
                 if case .cancel(let signal) = action { state.deadly = signal }
-                return (mailboxes.map(\.mailbox), action)
+                let lists = signal == .user1 && state.listsTasks && mailboxes.isEmpty && !isOurs
+                return (mailboxes.map(\.mailbox), action, lists)
             }
+            if lists { listTasks() }
             for mailbox in mailboxes { mailbox.deliver(signal) }
             switch action {
             case .begin: shutdown.request(reason: "\(signal)")
