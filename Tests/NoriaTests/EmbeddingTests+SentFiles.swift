@@ -41,17 +41,12 @@ extension EmbeddingTests {
         }
     }
 
-    /// What blocks, on a thread of its own.
+    /// What blocks, on a thread of a pool of its own.
     private func plainly<Value: Sendable>(
         _ body: @escaping @Sendable () throws -> Value
     ) async throws -> Value {
-        let result: Result<Value, any Error> = await withUnsafeContinuation { continuation in
-            do { try Thread.start { continuation.resume(returning: Result { try body() }) } } catch
-            {
-                continuation.resume(returning: .failure(error))
-            }
-        }
-        return try result.get()
+        let runtime = try #require(Runtime.current)
+        return try await runtime.makeThreadPool(name: "peer").run { try body() }
     }
 
     /// Begins to send, and returns when the kernel takes no more of it: the rest waits for the peer.

@@ -6,7 +6,9 @@ import Noria
 /// one read or one file took.
 @main
 enum FilesNoria {
-    static let ways = ["read-file", "read-pool", "send-file", "send-copy", "send-pool"]
+    static let ways = [
+        "read-file", "read-pool", "write-file", "write-pool", "send-file", "send-copy", "send-pool",
+    ]
 
     static func main() {
         let words = CommandLine.arguments
@@ -22,13 +24,13 @@ enum FilesNoria {
         let bytes = [UInt8](repeating: 7, count: Sending.byteCount)
         guard fd >= 0, write(fd, bytes, bytes.count) == bytes.count else { fail("no file") }
         Runtime.main { runtime in
-            let measurement = try await withFile(FilePath(path)) { file in
+            let measurement = try await withFile(FilePath(path), .readWrite) { file in
                 // The name alone is gone; so is the file when the program ends, however that is.
                 unlink(path)
-                return words[1].hasPrefix("read")
-                    ? try await Reading(file: file, fd: fd, way: words[1])
+                return words[1].hasPrefix("send")
+                    ? try await Sending(file: file, fd: fd, way: words[1]).run(count, runtime)
+                    : try await Reading(file: file, fd: fd, way: words[1])
                         .run(count, taskCount, runtime)
-                    : try await Sending(file: file, fd: fd, way: words[1]).run(count, runtime)
             }
             print(measurement.json(backend: "\(runtime.backend.kind)"))
         }
@@ -72,6 +74,15 @@ extension Runtime {
             [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
                 filled = pread(fd, buffer.baseAddress, count, off_t(offset))
                 if filled < 0 { fail("pread") }
+            }
+        }
+    }
+
+    /// The same for a write.
+    nonisolated(nonsending) func write(_ fd: Int32, _ bytes: [UInt8], at offset: Int) async throws {
+        try await blocking.run(name: "write") {
+            guard pwrite(fd, bytes, bytes.count, off_t(offset)) == bytes.count else {
+                fail("pwrite")
             }
         }
     }

@@ -2,7 +2,7 @@
 import Glibc
 import Noria
 
-/// Reads of 4 KiB at changing positions.
+/// Reads, or writes, of 4 KiB at changing positions.
 struct Reading {
     let file: File
     let fd: Int32
@@ -33,13 +33,17 @@ struct Reading {
     private func read(_ count: Int, _ runtime: Runtime) async throws -> [UInt64] {
         var latencies: [UInt64] = []
         latencies.reserveCapacity(count)
+        let written = [UInt8](repeating: 7, count: Self.byteCount)
         for index in 0..<count {
             let offset = index % (Sending.byteCount / Self.byteCount) * Self.byteCount
             let begin = now()
-            let bytes =
-                way == "read-file"
-                ? try await file.read(at: offset, count: Self.byteCount)
-                : try await runtime.read(fd, at: offset, count: Self.byteCount)
+            var bytes = written
+            switch way {
+            case "read-file": bytes = try await file.read(at: offset, count: Self.byteCount)
+            case "read-pool": bytes = try await runtime.read(fd, at: offset, count: Self.byteCount)
+            case "write-file": try await file.write(bytes, at: offset)
+            default: try await runtime.write(fd, bytes, at: offset)
+            }
             latencies.append(now() - begin)
             guard bytes.count == Self.byteCount, bytes[0] == 7 else { fail("a wrong read") }
         }
