@@ -127,7 +127,7 @@ package final class ReadinessBackend: Backend {
             let error: Errno = submission.kind.isAboutFile ? .notSupported : .badFileDescriptor
             return Completion(token: token, result: -error.rawValue)
         }
-        if slot.pointee.ready.contains(submission.kind.direction) || submission.kind.asksLevel {
+        if slot.pointee.ready.contains(submission.kind.direction) || submission.kind == .watch {
             let completion = perform(submission, slot, token)
             if completion != nil { return completion }
         }
@@ -187,8 +187,8 @@ package final class ReadinessBackend: Backend {
         }
     }
 
-    /// Asks for the level: whoever reads the descriptor, or writes to it, may have left bytes, or
-    /// room, with no edge to come.
+    /// Asks for the level: whoever reads the descriptor, or writes to it, may have left bytes with no
+    /// edge to come, or taken the room that an edge told of.
     private func watch(
         _ submission: Submission,
         _ slot: UnsafeMutablePointer<Slot>,
@@ -342,5 +342,4 @@ package final class ReadinessBackend: Backend {
 
 extension Submission.Kind {
     fileprivate var direction: Readiness { reads ? .readable : .writable }
-    fileprivate var asksLevel: Bool { self == .watch || self == .room }
 }
