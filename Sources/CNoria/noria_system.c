@@ -73,6 +73,12 @@ long noria_known_byte_count(int fd) {
     return result < 0 ? result : (long)status.stx_size;
 }
 
+int noria_is_buffered(int fd) {
+    struct stat status;
+    int flags = fcntl(fd, F_GETFL);
+    return flags >= 0 && !(flags & O_DIRECT) && fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+}
+
 long noria_send_file(int fd, int file, off_t offset, size_t count) {
     // There is no MSG_NOSIGNAL here. The signal is this thread's alone, so it can be held back and,
     // if this call and no other has raised it, taken off.

@@ -13,9 +13,6 @@ package enum Files {
         package let modifiedSeconds: Int
         package let modifiedNanoseconds: Int
 
-        /// Whether it has bytes at positions, that lie on a disk.
-        package var isRegular: Bool { mode & S_IFMT == S_IFREG }
-
         fileprivate init(_ status: stat) {
             mode = status.st_mode
             byteCount = Int(status.st_size)
@@ -64,6 +61,10 @@ package enum Files {
         let count = noria_known_byte_count(fd)
         return count > 0 ? count : nil
     }
+
+    /// Whether it is a regular file that is read through the kernel's memory, and not past it
+    /// (O_DIRECT): only of such a one can be told whether a read would wait.
+    package static func isBuffered(_ fd: Int32) -> Bool { noria_is_buffered(fd) != 0 }
 
     /// Whether the first and the last byte of a part lie in the kernel's memory.
     package static func isCached(_ fd: Int32, at offset: Int, count: Int) -> Bool {

@@ -78,7 +78,7 @@ struct FileOperationTests {
         kept: Kept = Kept()
     ) throws -> String {
         let fd = try Files.open("/dev/zero", flags: 0, permissions: [])
-        let handle = FileHandle(fd, "/dev/zero", isRegular: true)
+        let handle = FileHandle(fd, "/dev/zero", isBuffered: true)
         let loop = try EventLoop(index: 1)
         let (isSubmitted, isDone, isEnded) = (Gate(), Gate(), Gate())
         let result = Locked("")

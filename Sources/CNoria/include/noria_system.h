@@ -52,6 +52,8 @@ ssize_t noria_append(int fd, const void *bytes, size_t count);
 long noria_read_now(int fd, void *bytes, size_t count, off_t offset);
 /// The length of a file as this machine knows it, without asking a server, or a negative error.
 long noria_known_byte_count(int fd);
+/// Whether it is a regular file that was opened without O_DIRECT.
+int noria_is_buffered(int fd);
 /// sendfile(2) without ever raising SIGPIPE: the count, or a negative error.
 long noria_send_file(int fd, int file, off_t offset, size_t count);
 

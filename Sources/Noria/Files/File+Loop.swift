@@ -12,7 +12,7 @@ extension File {
 
     /// The loop that the calling task runs on and stays on, for a file that can be used there.
     var loopAtHome: EventLoop? {
-        guard handle.isRegular, let loop = EventLoop.current, loop.isHome else { return nil }
+        guard handle.isBuffered, let loop = EventLoop.current, loop.isHome else { return nil }
         return loop
     }
 
@@ -28,6 +28,11 @@ extension File {
         if Task.isCancelled { throw CancellationError() }
         var (bytes, isAtEnd) = try readNow(at: offset, count: min(count, Self.pieceByteCount))
         loop.countOperation()
+        if bytes.count == Self.pieceByteCount, bytes.count < count,
+            let size = try knownByteCount()
+        {
+            bytes.reserveCapacity(max(0, min(count, size - min(offset, size))))
+        }
         while bytes.count < count, !isAtEnd {
             let (position, left) = (offset + bytes.count, count - bytes.count)
             if bytes.count >= Self.pieceByteCount {
@@ -62,6 +67,14 @@ extension File {
                 let size = Files.knownByteCount(fd)
                 return (bytes, size.map { offset + bytes.count >= $0 } ?? false)
             }
+        }
+    }
+
+    /// The length of a regular file as this machine knows it; nil for what knows none.
+    func knownByteCount() throws -> Int? {
+        guard handle.isBuffered else { return nil }
+        return try Self.call("ask about", path) { () throws(Errno) in
+            try handle.withDescriptor { fd throws(Errno) in Files.knownByteCount(fd) }
         }
     }
 

@@ -25,8 +25,7 @@ public func withFile<Value>(
         let fd = try File.call("open", path) { () throws(Errno) in
             try Files.open(path, flags: flags, permissions: permissions)
         }
-        let isRegular = (try? Files.status(of: fd))?.isRegular ?? false
-        return FileHandle(fd, path, isRegular: isRegular)
+        return FileHandle(fd, path, isBuffered: Files.isBuffered(fd))
     }
     let result: Result<Value, any Error>
     do { result = .success(try await body(File(handle: handle, pool: pool))) } catch {

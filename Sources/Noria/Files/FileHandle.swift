@@ -8,12 +8,13 @@ internal import SystemPackage
 /// waits for the last one.
 final class FileHandle: Sendable {
     let path: FilePath
-    /// Whether its bytes stand at positions: no pipe, terminal or device.
-    let isRegular: Bool
+    /// Whether its bytes stand at positions, and come through the kernel's memory: no pipe, terminal
+    /// or device, and not opened with O_DIRECT.
+    let isBuffered: Bool
     private let state: Guarded<(fd: Int32, userCount: Int, isClosed: Bool)>
 
-    init(_ fd: Int32, _ path: FilePath, isRegular: Bool) {
-        (self.path, self.isRegular) = (path, isRegular)
+    init(_ fd: Int32, _ path: FilePath, isBuffered: Bool) {
+        (self.path, self.isBuffered) = (path, isBuffered)
         state = Guarded((fd, 0, false))
     }
 

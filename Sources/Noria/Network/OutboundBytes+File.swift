@@ -56,16 +56,6 @@ extension OutboundBytes {
     }
 }
 
-extension File {
-    /// The length of a regular file as this machine knows it; nil for what knows none.
-    fileprivate func knownByteCount() throws -> Int? {
-        guard handle.isRegular else { return nil }
-        return try Self.call("send", path) { () throws(Errno) in
-            try handle.withDescriptor { fd throws(Errno) in Files.knownByteCount(fd) }
-        }
-    }
-}
-
 extension FileError {
     /// A file that became shorter while it was sent.
     init(cut path: FilePath, at sentCount: Int, of count: Int) {
