@@ -33,7 +33,7 @@ extension EmbeddingTests {
             try await withFile(path) { file in
                 #expect((file.loopWithRing != nil) == (setting.backend == .ioUring))
                 for wasCached in [true, false] {
-                    for offset in [0, 1, 4_095, 131_072, 700_000, 700_001, 9_000_000, -1] {
+                    for offset in [0, 1, 4_095, 131_072, 700_000, 700_001, 9_000_000, .max, -1] {
                         for count in [0, 1, 4_096, 131_072, 131_073, 700_001, .max, -1] {
                             try file.dropFromMemory(unless: wasCached)
                             let one = await outcome {
