@@ -169,12 +169,20 @@ void noria_set_fork_descriptor_limit(uint64_t soft) {
     atomic_store_explicit(&fork_descriptor_limit, soft, memory_order_relaxed);
 }
 
-void noria_deliver_deferred_signals(void) {
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
+#define IS_THREAD_SANITIZED true
+#endif
+#endif
+#ifndef IS_THREAD_SANITIZED
+#define IS_THREAD_SANITIZED false
+#endif
+
+bool noria_is_thread_sanitized(void) { return IS_THREAD_SANITIZED; }
+
+void noria_deliver_deferred_signals(void) {
+    if (!IS_THREAD_SANITIZED) return;
     static pthread_mutex_t any = PTHREAD_MUTEX_INITIALIZER;
     pthread_mutex_lock(&any);
     pthread_mutex_unlock(&any);
-#endif
-#endif
 }

@@ -38,6 +38,8 @@ struct EchoCommand: ParsableCommand {
     @Option(help: "The number of event loops, each with a thread of its own. (default: 1)")
     var loops: Int?
 
+    @OptionGroup var faults: FaultOptions
+
     @OptionGroup var filter: FilterOptions
 
     func validate() throws {
@@ -48,6 +50,7 @@ struct EchoCommand: ParsableCommand {
         if let port, !(0...65_535).contains(port) {
             throw ValidationError("'--port \(port)': from 0 to 65535")
         }
+        try faults.check()
         guard unix == nil || (host == nil && port == nil) else {
             throw ValidationError("'--unix' stands in the place of '--host' and '--port'")
         }
@@ -61,6 +64,7 @@ struct EchoCommand: ParsableCommand {
     func run() throws {
         try filter.apply()
         let (host, port, unix) = (host ?? "127.0.0.1", port ?? 7000, unix)
+        let faults = faults.wanted
         let configuration = RuntimeConfiguration.production.with {
             if let policy = backend.flatMap(BackendPolicy.init(argument:)) {
                 $0.backend = policy
@@ -75,12 +79,23 @@ struct EchoCommand: ParsableCommand {
             if let unix {
                 let listener = try await UnixListener.bind(address: Self.address(unix))
                 Self.announce(listener.localAddress, runtime)
-                try await listener.serve { try await $0.outbound.write(contentsOf: $0.inbound) }
+                try await listener.serve { try await Self.echo($0, faults) }
             } else {
                 let listener = try await TCPListener.bind(host: host, port: port)
                 Self.announce(listener.localAddress, runtime)
-                try await listener.serve { try await $0.outbound.write(contentsOf: $0.inbound) }
+                try await listener.serve { try await Self.echo($0, faults) }
             }
+        }
+    }
+
+    private static func echo(_ connection: some StreamConnection, _ faults: Faults?) async throws {
+        guard let faults else {
+            _ = try await connection.outbound.write(contentsOf: connection.inbound)
+            return
+        }
+        for try await message in connection.inbound {
+            faults.count()
+            try await connection.outbound.write(message)
         }
     }
 

@@ -41,6 +41,11 @@ package protocol Backend: AnyObject {
     /// Then no more starved receives are fed in a turn than there are buffers for.
     var takesBuffersLater: Bool { get }
 
+    /// The answers that the kernel keeps in memory shared with it; 0 where it keeps none.
+    var completionCapacity: Int { get }
+    /// Times that those were not enough.
+    var overflowCount: Int { get }
+
     /// Hands over what was submitted, and waits up to `nanoseconds` for something to end: 0 looks
     /// without waiting, negative waits without end. Answers are appended to `completions`, at
     /// most about `limit`. Returns whether the wakeup was seen.
@@ -53,4 +58,6 @@ extension Backend {
     package var takesFiles: Bool { false }
     package var freeBufferCount: Int { buffers.freeCount }
     package var takesBuffersLater: Bool { true }
+    package var completionCapacity: Int { 0 }
+    package var overflowCount: Int { 0 }
 }

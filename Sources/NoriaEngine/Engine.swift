@@ -24,6 +24,8 @@ package final class Engine {
     @exclusivity(unchecked) package private(set) var starvedCount: UInt64 = 0
     /// The most completions that have waited for their delivery after a look.
     @exclusivity(unchecked) private var completionHighWater = 0
+    /// Deliveries that stopped at their limit.
+    @exclusivity(unchecked) private var limitedCount: UInt64 = 0
 
     package init(backend: any Backend) {
         self.backend = backend
@@ -33,8 +35,22 @@ package final class Engine {
     package var operationCount: Int { operations.count }
 
     /// The engine's numbers, read here: in another module each would be checked for exclusivity.
-    package var counts: (completions: UInt64, completionHighWater: Int, starvedReceives: UInt64) {
-        (completionCount, completionHighWater, starvedCount)
+    package var counts: Counts {
+        Counts(
+            completions: completionCount,
+            completionHighWater: completionHighWater,
+            starvedReceives: starvedCount,
+            limitedTurns: limitedCount,
+            overflows: UInt64(truncatingIfNeeded: backend.overflowCount)
+        )
+    }
+
+    package struct Counts {
+        package let completions: UInt64
+        package let completionHighWater: Int
+        package let starvedReceives: UInt64
+        package let limitedTurns: UInt64
+        package let overflows: UInt64
     }
 
     /// Hands an operation over: its completion if it ended at once, else `owner` is told later.
@@ -146,6 +162,7 @@ package final class Engine {
             }
             owner.complete(completion, kind: kind)
         }
+        if left == 0, !completions.isEmpty { limitedCount &+= 1 }
         if !starved.isEmpty { feedStarved() }
     }
 

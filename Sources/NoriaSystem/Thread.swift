@@ -31,6 +31,9 @@ package enum Thread {
 
         /// Blocks until the thread has gone; once, and never on the thread itself.
         package func join() { pthread_join(thread, nil) }
+
+        /// Lets it end by itself, whenever that is; instead of `join`.
+        package func leave() { pthread_detach(thread) }
     }
 
     private static func create(

@@ -8,10 +8,14 @@ struct EchoServer {
     let port: Int
     let backend: String
 
-    init(_ backend: String, environment: [String: String] = [:]) throws {
+    init(
+        _ backend: String,
+        environment: [String: String] = [:],
+        arguments: [String] = []
+    ) throws {
         process = try ChildProcess(
             "noria",
-            ["echo", "--port", "0", "--backend", backend],
+            ["echo", "--port", "0", "--backend", backend] + arguments,
             environment: environment
         )
         let line = try process.output.line(containing: "listening on ")

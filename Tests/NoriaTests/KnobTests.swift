@@ -51,6 +51,11 @@ struct KnobTests {
         ("NORIA_WORKER_QUEUE_LIMIT", ["0", "1048577", "none"], "1"),
         ("NORIA_WORKER_STANDARD_ERROR", ["yes", "1"], "off"),
         ("NORIA_WORKER_CANCELLATION", ["kill", "KILLWORKER"], "killWorker"),
+        ("NORIA_TRACKS_TASKS", ["yes", "1"], "off"),
+        ("NORIA_STALL_THRESHOLD", ["0s", "999us", "3601s"], "1ms"),
+        ("NORIA_STALL_REPORT_THRESHOLD", ["0s", "999us", "3601s"], "3600s"),
+        ("NORIA_STALL_REPORTS_PER_MINUTE", ["-1", "1001"], "0"),
+        ("NORIA_STALL_STACKS", ["yes", "ON"], "off"),
     ]
 
     @Test("Every knob has a place, a variable of its own, and a default that it takes itself")
@@ -108,7 +113,7 @@ struct KnobTests {
         let text = "\(error.map { "\($0)" } ?? "")"
         for part in [
             "loops.jobsPerTurn = 0 in the code is not allowed; it may be 1 to 1000000 jobs",
-            "shutdown.deadline = -1s in the code", "shutdown.signals = signal 9 in the code",
+            "shutdown.deadline = -1s in the code", "shutdown.signals = SIGKILL in the code",
         ] {
             #expect(text.contains(part), "\(text)")
         }

@@ -12,6 +12,7 @@
 #include <linux/filter.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -127,6 +128,7 @@ static inline long noria_reset_connection(int fd) {
 /// Runs the signal handlers that the thread sanitizer holds back until the next call that it
 /// intercepts: a raw wait that ended with EINTR is none. Nothing in other builds.
 void noria_deliver_deferred_signals(void);
+bool noria_is_thread_sanitized(void);
 
 /// Drops every new SYN that reaches this listener, lets the last ACK of a handshake through.
 static inline long noria_refuse_new_connections(int fd) {

@@ -3,6 +3,9 @@ internal import CNoria
 
 /// How a task comes to the loop, waits on it, and lets others pass.
 extension EventLoop {
+    /// Operations that a job does without a wait before others have their turn: tokio's number.
+    static let operationsPerJob = 128
+
     // MARK: Coming
 
     /// Whether the calling task runs on this loop and stays on it.

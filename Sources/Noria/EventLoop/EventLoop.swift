@@ -15,12 +15,13 @@ public final class EventLoop: Sendable, CustomStringConvertible {
 
     // Any thread.
     private let inbox = JobInbox()
-    private let wakeup: Wakeup
+    let wakeup: Wakeup
     let shared = SharedJobs()
     /// The jobs begun, as the monitor sees them; only counted while there are several loops.
-    private let publishedJobCount = Atomic<UInt64>(0)
-    private let overBudget = Atomic<Bool>(false)
+    let publishedJobCount = Atomic<UInt64>(0)
+    let overBudget = Atomic<Bool>(false)
     let counts = LoopCounts()
+    let turnLog = TurnLog()
     let serial: LoopSerialExecutor
     let tasks: LoopTaskExecutor
 
@@ -127,17 +128,6 @@ public final class EventLoop: Sendable, CustomStringConvertible {
 
     // MARK: Sharing
 
-    /// Any thread.
-    var isSleeping: Bool { wakeup.isSleeping }
-    /// A number that stands still while the loop is in one job.
-    ///
-    /// Any thread.
-    var progress: UInt64 { publishedJobCount.load(ordering: .relaxed) }
-    /// Whether more jobs than a turn's budget have stood for a whole turn.
-    ///
-    /// Any thread.
-    var isOverloaded: Bool { overBudget.load(ordering: .relaxed) }
-
     /// The monitor of the present run, when there are several loops.
     ///
     /// Before the loops turn, and after.
@@ -226,6 +216,7 @@ public final class EventLoop: Sendable, CustomStringConvertible {
         // short.
         takeInbox()
         runJobs(budget)
+        turnLog.endRun(turnBegan: state.lookedAt)
     }
 
     /// Ends `run` with the present turn.
@@ -239,7 +230,10 @@ public final class EventLoop: Sendable, CustomStringConvertible {
         state.engine = engine
         state.isEnding = false
         state.resetCounts()
-        counts.runDelay.reset()
+        counts.begin(engine)
+        state.beginTurn()
+        turnLog.beginRun(state.now)
+        state.hadStacksBlocked = StackCapture.admit()
         counts.publish(state, shared)
         wakeup.resetWriteCount()
         CurrentLoop.pointer = address
@@ -254,6 +248,7 @@ public final class EventLoop: Sendable, CustomStringConvertible {
         state.queue.drain { inbox.push($0) }
         while let job = shared.popFirst(before: nil) { inbox.push(job) }
         CurrentLoop.pointer = nil
+        if state.hadStacksBlocked { StackCapture.refuse() }
         wakeup.stop()
         forwardStrandedJobs()
     }
@@ -272,14 +267,23 @@ public final class EventLoop: Sendable, CustomStringConvertible {
         fireTimers(now: state.now)
         runJobs(budget)
         state.flush()
-        counts.publish(state, shared)
+        endTurn()
         let wait = willSleep()
         if engine.look(nanoseconds: wait, limit: budget.completionsPerTurn) { state.wasRoused() }
         wakeup.didWake()
-        state.now = MonotonicClock.now
-        state.lookedAt = state.now
+        state.beginTurn()
+        if Instrumentation.isOn { turnLog.beginTurn(state.now) }
         engine.deliver(limit: budget.completionsPerTurn)
         state.turnCount &+= 1
+    }
+
+    /// Writes down what the turn has done: see `snapshot` and `Watchdog`.
+    @inline(__always)
+    private func endTurn() {
+        guard Instrumentation.isOn else { return }
+        state.now = MonotonicClock.now
+        turnLog.endTurn(began: state.lookedAt, ended: state.now)
+        counts.publish(state, shared)
     }
 
     @discardableResult
@@ -305,7 +309,7 @@ public final class EventLoop: Sendable, CustomStringConvertible {
             state.monitor?.look()
         }
         guard let deadline = state.timers.nextDeadline() else { return -1 }
-        state.now = MonotonicClock.now
+        if !Instrumentation.isOn { state.now = MonotonicClock.now }
         return deadline <= state.now ? 0 : Int64(clamping: deadline - state.now)
     }
 
@@ -318,7 +322,7 @@ public final class EventLoop: Sendable, CustomStringConvertible {
         let state = state
         let end = state.now &+ budget.nanosecondsPerTurn
         var left = budget.jobsPerTurn
-        let sampled = left &- state.sampledJob()
+        let sampled = Instrumentation.isOn ? left &- state.sampledJob() : .min
         defer { state.lastTurnJobCount = budget.jobsPerTurn &- left }
         while let job = nextJob() {
             if left == sampled { counts.runDelay.record(MonotonicClock.now &- state.lookedAt) }
@@ -368,8 +372,6 @@ public final class EventLoop: Sendable, CustomStringConvertible {
     ///
     /// Loop thread only.
     var isBudgetSpent: Bool { state.operationCount >= Self.operationsPerJob }
-
-    static let operationsPerJob = 128
 
     // MARK: Parking
 

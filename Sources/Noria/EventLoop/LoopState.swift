@@ -28,6 +28,8 @@ final class LoopState: @unchecked Sendable {
     @exclusivity(unchecked) var operationCount = 0
     /// Streams whose writes of this turn go out together at its end.
     @exclusivity(unchecked) private var unflushed: [StreamChannel] = []
+    /// The thread had the watchdog's signal blocked before this run.
+    var hadStacksBlocked = false
     let timers = LoopTimers()
     var onRouse: (() -> Void)?
 
@@ -40,6 +42,13 @@ final class LoopState: @unchecked Sendable {
             return present
         }
         set { present = newValue }
+    }
+
+    /// Reads the clock: the loop has looked at the kernel, or begins its run.
+    @inline(__always)
+    func beginTurn() {
+        now = MonotonicClock.now
+        lookedAt = now
     }
 
     func resetCounts() { (turnCount, jobCount, remoteJobCount) = (0, 0, 0) }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import NoriaEngine
 internal import Synchronization
 
 /// What a loop has done since its run began, as of its last look at the kernel.
@@ -24,11 +25,26 @@ public struct EventLoopSnapshot: Codable, Sendable, Hashable {
     /// How long jobs wait for those before them: from the end of the loop's look at the kernel to
     /// the begin of a job, of one job a turn, each as likely as another.
     public let runDelay: HistogramSnapshot
+    /// How long the loop took from one look at the kernel to the next: its jobs, timers and
+    /// deliveries, of every turn.
+    public let turnLength: HistogramSnapshot
+    /// The share of the time since the run began that the loop did not wait in the kernel: 0 to 1.
+    public let utilization: Double
+    /// Turns over `Diagnostics.stallThreshold`, less what the thread waited for a processor.
+    public let stalls: UInt64
+    /// Stalls over `Diagnostics.stallReportThreshold` that were counted and not reported.
+    public let stallReportsSuppressed: UInt64
     /// The queue between the kernel and the streams.
     public let completionQueue: CompletionQueue
 
     /// How full the queue of completions has been.
     public struct CompletionQueue: Codable, Sendable, Hashable {
+        /// Completions that the kernel keeps for the loop in the ring; 0 where it keeps none.
+        public let capacity: Int
+        /// Times that the ring was full and the kernel kept completions elsewhere.
+        public let overflows: UInt64
+        /// Turns that delivered `Loops.completionsPerTurn` and left the rest for the next.
+        public let limitedTurns: UInt64
         /// The most completions that one look found or left there.
         public let highWater: Int
         /// How often a receive found no buffer and had to wait for one.
@@ -46,9 +62,10 @@ extension EventLoop {
     public func snapshot() -> EventLoopSnapshot {
         let jobsRemote = counts.jobsRemote.load(ordering: .relaxed)
         let jobs = counts.jobs.load(ordering: .relaxed)
+        let (stalls, suppressed) = turnLog.stallCounts
         return EventLoopSnapshot(
             index: index,
-            turns: counts.turns.load(ordering: .relaxed),
+            turns: counts.turnCount,
             jobsLocal: jobs - min(jobs, jobsRemote),
             jobsRemote: jobsRemote,
             completions: counts.completions.load(ordering: .relaxed),
@@ -57,7 +74,14 @@ extension EventLoop {
             timersPending: counts.timersPending.load(ordering: .relaxed),
             connectionsOpen: counts.connectionsOpen.load(ordering: .relaxed),
             runDelay: counts.runDelay.snapshot(),
+            turnLength: turnLog.turnLength.snapshot(),
+            utilization: turnLog.utilization,
+            stalls: stalls,
+            stallReportsSuppressed: suppressed,
             completionQueue: EventLoopSnapshot.CompletionQueue(
+                capacity: counts.completionCapacity.load(ordering: .relaxed),
+                overflows: counts.completionOverflows.load(ordering: .relaxed),
+                limitedTurns: counts.limitedTurns.load(ordering: .relaxed),
                 highWater: counts.completionHighWater.load(ordering: .relaxed),
                 starvedReceives: counts.starvedReceives.load(ordering: .relaxed)
             )
@@ -78,6 +102,28 @@ struct LoopCounts: ~Copyable, Sendable {
     fileprivate let connectionsOpen = Atomic<Int>(0)
     fileprivate let completionHighWater = Atomic<Int>(0)
     fileprivate let starvedReceives = Atomic<UInt64>(0)
+    fileprivate let completionCapacity = Atomic<Int>(0)
+    fileprivate let completionOverflows = Atomic<UInt64>(0)
+    fileprivate let limitedTurns = Atomic<UInt64>(0)
+
+    /// Any thread.
+    var turnCount: UInt64 { turns.load(ordering: .relaxed) }
+    /// Any thread.
+    var saturation: Saturation.Counts {
+        Saturation.Counts(
+            turns: turnCount,
+            limitedTurns: limitedTurns.load(ordering: .relaxed),
+            overflows: completionOverflows.load(ordering: .relaxed),
+            starvedReceives: starvedReceives.load(ordering: .relaxed),
+            completions: completions.load(ordering: .relaxed)
+        )
+    }
+
+    /// Loop thread only.
+    func begin(_ engine: Engine) {
+        runDelay.reset()
+        completionCapacity.store(engine.backend.completionCapacity, ordering: .relaxed)
+    }
 
     /// Loop thread only.
     @inline(__always)
@@ -93,5 +139,7 @@ struct LoopCounts: ~Copyable, Sendable {
         connectionsOpen.store(state.connectionCount, ordering: .relaxed)
         completionHighWater.store(engine.completionHighWater, ordering: .relaxed)
         starvedReceives.store(engine.starvedReceives, ordering: .relaxed)
+        limitedTurns.store(engine.limitedTurns, ordering: .relaxed)
+        completionOverflows.store(engine.overflows, ordering: .relaxed)
     }
 }

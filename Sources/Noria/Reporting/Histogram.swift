@@ -46,6 +46,11 @@ final class Histogram: @unchecked Sendable {
         largest.store(0, ordering: .relaxed)
     }
 
+    /// The sum of all lengths, in nanoseconds.
+    ///
+    /// Any thread.
+    var total: UInt64 { sum.load(ordering: .relaxed) }
+
     static func bucket(of value: UInt64) -> Int {
         guard value >= 1 << subBits else { return Int(value) }
         let shift = 63 - value.leadingZeroBitCount - subBits

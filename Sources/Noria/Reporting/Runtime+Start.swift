@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import Logging
+internal import NoriaSystem
 
 extension Runtime {
     /// Says once what runs here, what was changed, and which variables nothing reads.
@@ -13,6 +14,15 @@ extension Runtime {
         let unknown = configuration.unknownVariables.map { "\($0.name) (is \($0.nearest) meant?)" }
         if !unknown.isEmpty {
             logger.warning("variables that nothing reads: \(unknown.joined(separator: ", "))")
+        }
+    }
+
+    /// After the loops: nobody reports any more. What could not be written is said, if that can be.
+    func endReports() {
+        watchdog.end()
+        let lostCount = reports.end(nanoseconds: 1_000_000_000)
+        if lostCount > 0, Descriptor.isWritable(2) {
+            Thread.write("noria: \(lostCount) reports could not be written\n", to: 2)
         }
     }
 }

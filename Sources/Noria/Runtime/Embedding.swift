@@ -164,12 +164,14 @@ private struct Embedding {
                     .backendUnavailable("\(report.kind) can't watch our own eventfd: \(error)")
                 )
             }
+            runtime.watchdog.begin()
             runtime.logStart()
             starting.resume(returning: .success(runtime))
             loop.run(budget)
             runtime.shutdown.closeLeftovers()
             threads.end()
             loop.end()
+            runtime.endReports()
             waiter.withLock { $0.take() }?.resume()
         } catch { starting.resume(returning: .failure(error)) }
     }

@@ -7,7 +7,7 @@ extension Knob {
         runtime + loops + sockets + streams
         + pool("blocking", "NORIA_BLOCKING", \.blocking)
         + pool("compute", "NORIA_COMPUTE", \.compute)
-        + workers
+        + workers + diagnostics
 
     private static let runtime = [
         Knob(

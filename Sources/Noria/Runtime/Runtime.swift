@@ -41,6 +41,8 @@ public final class Runtime: Sendable {
 
     let spawned = SpawnedTasks()
     let poolWatch: PoolWatch
+    let watchdog: Watchdog
+    let reports = ReportThread()
     let processors: Int
     let signalWatch: SignalWatch
     let processPool = Guarded(ProcessPoolPlace())
@@ -73,6 +75,7 @@ public final class Runtime: Sendable {
             endsProcess: !isEmbedded,
             logger: configuration.logger
         )
+        watchdog = Watchdog(eventLoops, configuration, reports)
         processors = Processors.atStart.count
         poolWatch = PoolWatch(logger: configuration.logger)
         blocking = ThreadPool(
@@ -268,6 +271,7 @@ public final class Runtime: Sendable {
                 .backendUnavailable("\(backend.kind) can't watch our own eventfd: \(error)")
             )
         }
+        watchdog.begin()
         ExecutorInstallation.setRunning(eventLoops)
         signalWatch.begin(shutdown)
         logStart(residualCount)
@@ -288,6 +292,7 @@ public final class Runtime: Sendable {
         threads.end()
         dispatch?.end()
         loop.end()
+        endReports()
         guard let result = root.result else {
             preconditionFailure("the loop ended without a result")
         }
@@ -350,19 +355,6 @@ public final class Runtime: Sendable {
 /// SAFETY: the body's task runs on the loop that waits for it, and no one else has the object.
 private final class Root<Value>: @unchecked Sendable {
     var result: Result<Value, any Error>?
-}
-
-/// What came of a run.
-public struct RuntimeOutcome<Value: Sendable>: Sendable {
-    /// What the body returned or threw.
-    public let result: Result<Value, any Error>
-    /// How it ended.
-    public let report: ShutdownReport
-
-    /// What the body returned.
-    ///
-    /// - Throws: what the body threw.
-    public var value: Value { get throws { try result.get() } }
 }
 
 extension BackendReport {

@@ -25,6 +25,8 @@ public struct RuntimeConfiguration: Sendable {
     public var processes = ProcessPool.Configuration()
     /// How the end goes.
     public var shutdown = ShutdownPolicy()
+    /// What the runtime watches in itself.
+    public var diagnostics = Diagnostics()
     /// Where the runtime logs to; `NORIA_LOG_LEVEL` overrides its level.
     public var logger: Logger
     /// Whether `NORIA_*` variables override the values here, as they do by default.

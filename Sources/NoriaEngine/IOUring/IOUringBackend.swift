@@ -50,6 +50,8 @@ final class IOUringBackend: Backend {
     var features: [String] {
         ring.features + [takesFiles ? "FILES" : "no FILES (it lacks READ, WRITE or FSYNC)"]
     }
+    var completionCapacity: Int { Self.completionCapacity }
+    var overflowCount: Int { ring.overflowCount }
 
     // MARK: Descriptors
 

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import Logging
+internal import NoriaSystem
+internal import SystemPackage
+
+/// Sees loops that are kept in one turn, and says by what: a plain thread, since a loop that blocks
+/// can say nothing.
+///
+/// It looks every 25 ms while loops turn, and twice in the time of a report when none has turned for
+/// a while: an idle service is woken twice a second. A loop that merely waits is known to wait.
+final class Watchdog: Sendable {
+    private let loops: EventLoopGroup
+    private let configuration: RuntimeConfiguration.Diagnostics
+    private let logger: Logger
+    private let reports: ReportThread
+    private let parker = Parker()
+    private let state = Guarded<(thread: Thread.Joinable?, isEnded: Bool)>((nil, false))
+
+    init(
+        _ loops: EventLoopGroup,
+        _ configuration: RuntimeConfiguration,
+        _ reports: ReportThread
+    ) {
+        self.loops = loops
+        self.reports = reports
+        self.configuration = configuration.diagnostics
+        logger = configuration.logger
+        let threshold = UInt64(self.configuration.stallThreshold.nanoseconds)
+        for loop in loops { loop.turnLog.watch(from: threshold) }
+    }
+
+    /// When the loops turn: their threads are known then.
+    func begin() {
+        do throws(Errno) {
+            let thread = try Thread.startJoinable { [self] in run() }
+            state.withLock { $0.thread = thread }
+        } catch {
+            logger.error(
+                "watchdog: no thread for it: \(error); loops that are blocked are not seen"
+            )
+        }
+    }
+
+    /// When the loops have ended.
+    func end() {
+        let thread = state.withLock { state in
+            state.isEnded = true
+            return state.thread.take()
+        }
+        parker.rouse()
+        thread?.join()
+        for loop in loops { loop.turnLog.watch(from: .max) }
+    }
+
+    private func run() {
+        Thread.name("noria watchdog")
+        let pacing = Pacing(configuration)
+        let stacks = StallStacks(configuration.stallStacks, logger)
+        let watched = loops.map { WatchedLoop($0, configuration) }
+        let ownDelay = RunQueueDelay(thread: Thread.id)
+        var (period, quietLooks) = (pacing.period, 0)
+        while true {
+            let (began, delayBefore) = (MonotonicClock.now, ownDelay?.read() ?? 0)
+            if parker.park(nanoseconds: period), state.withLock({ $0.isEnded }) { break }
+            let now = MonotonicClock.now
+            let delay = (ownDelay?.read() ?? 0) &- delayBefore
+            let pause = pacing.pause(slept: now &- began, period: period, ownDelay: delay)
+            var isQuiet = true
+            for loop in watched {
+                for finding in loop.look(now, pause: pause) { report(finding, of: loop, stacks) }
+                if !loop.wasQuiet { isQuiet = false }
+            }
+            quietLooks = isQuiet ? quietLooks + 1 : 0
+            period = quietLooks < Pacing.quietLookCount ? pacing.period : pacing.idlePeriod
+        }
+    }
+
+    private func report(
+        _ finding: WatchedLoop.Finding,
+        of watched: WatchedLoop,
+        _ stacks: StallStacks
+    ) {
+        let (loop, logger) = (watched.loop, logger)
+        switch finding {
+        case .over(let length, let wasReported):
+            let text = "\(loop) goes on, after a turn of \(length / 1_000_000) ms"
+            reports.submit { logger.log(level: wasReported ? .notice : .debug, "\(text)") }
+        case .saturated(let text):
+            reports.submit { logger.warning("\(loop): \(text)") }
+        case .lasting(let length, let unreported):
+            // Now, while it lasts; the names of what was found may take their time.
+            let evidence = stacks.take(of: loop.turnLog.threadID)
+            var notes = [watched.throttlingNote()].compactMap(\.self)
+            if unreported > 0 { notes.append("\(unreported) stalls before it were not reported") }
+            let (onStall, names) = (configuration.onStall, stacks.names)
+            reports.submit { [notes] in
+                let report = StallReport(
+                    eventLoop: loop.index,
+                    duration: .nanoseconds(Int64(clamping: length)),
+                    task: nil,
+                    stack: names.calls(evidence),
+                    notes: evidence.notes + notes
+                )
+                if let cost = evidence.nanoseconds {
+                    logger.debug("a stack was taken in \(cost / 1000) us of its thread's time")
+                }
+                logger.warning("\(report)")
+                onStall?(report)
+            }
+        }
+    }
+}
+
+/// When the watchdog looks, and what its own sleep tells.
+private struct Pacing {
+    let period: Int64
+    let idlePeriod: Int64
+    /// A second without a turn.
+    static let quietLookCount = 40
+
+    init(_ configuration: RuntimeConfiguration.Diagnostics) {
+        let quarter = configuration.stallThreshold.nanoseconds / 4
+        period = max(1_000_000, min(25_000_000, quarter))
+        idlePeriod = max(period, configuration.stallReportThreshold.nanoseconds / 2)
+    }
+
+    /// How long the process stood still: a sleep that overran two periods, less what the thread
+    /// itself waited for a processor, which tells nothing of the loops.
+    func pause(slept: UInt64, period: Int64, ownDelay: UInt64) -> UInt64 {
+        let over = slept &- min(slept, UInt64(period) &+ ownDelay)
+        return over > 2 * UInt64(self.period) ? over : 0
+    }
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+import NoriaSystem
+import TestSupport
+import Testing
+
+@testable import Noria
+
+/// What the watchdog sees of loops that are really blocked.
+extension EmbeddingTests {
+    private static func watched(
+        _ setting: Setting,
+        _ reports: Locked<[StallReport]>,
+        _ change: (inout RuntimeConfiguration) -> Void = { _ in }
+    ) -> RuntimeConfiguration {
+        setting.configuration.with {
+            $0.diagnostics.stallThreshold = .milliseconds(40)
+            $0.diagnostics.stallReportThreshold = .milliseconds(100)
+            $0.diagnostics.onStall = { report in reports.withLock { $0.append(report) } }
+            change(&$0)
+        }
+    }
+
+    @Test("a loop that blocks is told while it does, with its stack", arguments: settings)
+    func blockedLoop(setting: Setting) async throws {
+        let reports = Locked<[StallReport]>([])
+        try await withRuntime(Self.watched(setting, reports)) { runtime in
+            let loop = runtime.eventLoops[runtime.eventLoops.count - 1]
+            let task = runtime.spawn(name: "blocks", on: loop) { blockLoop(reports, count: 1) }
+            await task.finished()
+            let told = reports.withLock { $0 }
+            #expect(told.count == 1)
+            let report = try #require(told.first)
+            #expect(report.eventLoop == loop.index)
+            #expect(report.duration >= .milliseconds(100))
+            if StackCapture.isPossible {
+                #expect(
+                    report.stack.contains {
+                        $0.hasPrefix("blockLoop(_:count:) at EmbeddingTests+Stalls.swift:")
+                    },
+                    "\(report)"
+                )
+            } else {
+                #expect(report.notes.contains("no stack: not under the thread sanitizer"))
+            }
+            // It is counted once it is over, at the watchdog's next look.
+            try await Self.until(seconds: 10) { loop.snapshot().stalls == 1 }
+            let snapshot = loop.snapshot()
+            #expect(snapshot.turnLength.max >= 0.1)
+            #expect(snapshot.stallReportsSuppressed == 0)
+        }
+    }
+
+    @Test("without stacks the report names the kernel's call", arguments: settings)
+    func blockedWithoutStacks(setting: Setting) async throws {
+        let reports = Locked<[StallReport]>([])
+        let configuration = Self.watched(setting, reports) { $0.diagnostics.stallStacks = .off }
+        try await withRuntime(configuration) { runtime in
+            await runtime.spawn(name: "blocks") { blockLoop(reports, count: 1) }.finished()
+            let report = try #require(reports.withLock { $0 }.first)
+            #expect(report.stack == [])
+            #expect(
+                report.notes.count == 1 && report.notes[0].hasPrefix("its thread "),
+                "\(report)"
+            )
+        }
+    }
+
+    @Test("more stalls than may be told are counted", arguments: settings)
+    func suppressedStalls(setting: Setting) async throws {
+        let reports = Locked<[StallReport]>([])
+        let configuration = Self.watched(setting, reports) {
+            $0.diagnostics.stallReportsPerMinute = 0
+        }
+        try await withRuntime(configuration) { runtime in
+            let loop = runtime.eventLoops.main
+            await runtime.spawn(name: "blocks", on: loop) {
+                let end = MonotonicClock.now + 20_000_000_000
+                while loop.snapshot().stallReportsSuppressed == 0, MonotonicClock.now < end {
+                    Thread.sleep(nanoseconds: 1_000_000)
+                }
+            }.finished()
+            #expect(loop.snapshot().stallReportsSuppressed == 1)
+            #expect(reports.withLock { $0.isEmpty })
+        }
+    }
+
+    @Test("turns are measured, and waiting is no part of them", arguments: settings)
+    func turnLengths(setting: Setting) async throws {
+        try await withRuntime(setting.configuration) { runtime in
+            let loop = runtime.eventLoops.main
+            try await runtime.clock.sleep(for: .milliseconds(60))
+            for _ in 0..<100 { await runtime.spawn(name: "turn", on: loop) {}.finished() }
+            let snapshot = loop.snapshot()
+            #expect(snapshot.turnLength.count > 0)
+            #expect(snapshot.turnLength.count + 1 >= snapshot.turns)
+            #expect(snapshot.utilization < 0.9)
+            let active = snapshot.turnLength.mean * Double(snapshot.turnLength.count)
+            #expect(active > 0 && snapshot.utilization > 0)
+        }
+    }
+
+    static func until(seconds: Double, _ condition: () -> Bool) async throws {
+        let end = MonotonicClock.now + UInt64(seconds * 1e9)
+        while !condition() {
+            try #require(MonotonicClock.now < end, "it did not come about within \(seconds) s")
+            try await Task.sleep(for: .milliseconds(1))
+        }
+    }
+}
+
+/// Blocks the loop that runs it until so many stalls were told, 20 s at most.
+@inline(never)
+private func blockLoop(_ reports: Locked<[StallReport]>, count: Int) {
+    let end = MonotonicClock.now + 20_000_000_000
+    while reports.withLock({ $0.count }) < count, MonotonicClock.now < end {
+        Thread.sleep(nanoseconds: 1_000_000)
+    }
+}
