@@ -14,6 +14,7 @@ let package = Package(
         .executable(name: "costs-noria", targets: ["CostsNoria"]),
         .executable(name: "costs-reference", targets: ["CostsReference"]),
         .executable(name: "processes-noria", targets: ["ProcessesNoria"]),
+        .executable(name: "files-noria", targets: ["FilesNoria"]),
     ],
     dependencies: [.package(name: "noria", path: "..")],
     targets: [
@@ -35,6 +36,16 @@ let package = Package(
         .executableTarget(name: "CostsReference"),
         .executableTarget(
             name: "ProcessesNoria",
+            dependencies: [.product(name: "Noria", package: "noria")],
+            swiftSettings: [
+                .enableUpcomingFeature("ExistentialAny"),
+                .enableUpcomingFeature("MemberImportVisibility"),
+                .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+                .treatAllWarnings(as: .error),
+            ]
+        ),
+        .executableTarget(
+            name: "FilesNoria",
             dependencies: [.product(name: "Noria", package: "noria")],
             swiftSettings: [
                 .enableUpcomingFeature("ExistentialAny"),

@@ -24,6 +24,7 @@ enum {
 
     REGISTER_PROBE = 8,
     REGISTER_ENABLE_RINGS = 12,
+    REGISTER_IOWQ_MAX_WORKERS = 19,
     REGISTER_RING_FDS = 20,
     REGISTER_PBUF_RING = 22,
 };
@@ -131,6 +132,12 @@ void noria_ring_register_descriptor(noria_ring *ring) {
     if (register_with(ring, REGISTER_RING_FDS, &update, 1) != 1) return;
     ring->enter_fd = (int)update.offset;
     ring->enter_flags |= ENTER_REGISTERED_RING;
+}
+
+void noria_ring_limit_workers(noria_ring *ring, uint32_t count) {
+    // Those for regular files; 0 leaves the others as they are.
+    uint32_t limits[2] = {count, 0};
+    register_with(ring, REGISTER_IOWQ_MAX_WORKERS, limits, 2);
 }
 
 bool noria_ring_supports(noria_ring *ring, const uint8_t *operations, int count) {

@@ -5,10 +5,13 @@
 #include <linux/futex.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <stdatomic.h>
 
@@ -56,6 +59,41 @@ void noria_futex_wake(uint32_t *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIV
 ssize_t noria_append(int fd, const void *bytes, size_t count) {
     struct iovec part = {(void *)bytes, count};
     return pwritev2(fd, &part, 1, 0, RWF_APPEND);
+}
+
+long noria_read_now(int fd, void *bytes, size_t count, off_t offset) {
+    struct iovec part = {bytes, count};
+    return noria_result(preadv2(fd, &part, 1, offset, RWF_NOWAIT));
+}
+
+long noria_known_byte_count(int fd) {
+    struct statx status;
+    long result =
+        noria_result(statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_SIZE, &status));
+    return result < 0 ? result : (long)status.stx_size;
+}
+
+int noria_is_buffered(int fd) {
+    struct stat status;
+    int flags = fcntl(fd, F_GETFL);
+    return flags >= 0 && !(flags & O_DIRECT) && fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+}
+
+long noria_send_file(int fd, int file, off_t offset, size_t count) {
+    // There is no MSG_NOSIGNAL here. The signal is this thread's alone, so it can be held back and,
+    // if this call and no other has raised it, taken off.
+    sigset_t pipe, before, pending;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, &before);
+    long result = noria_result(sendfile(fd, file, &offset, count));
+    if (result == -EPIPE && !sigismember(&before, SIGPIPE) && sigpending(&pending) == 0
+        && sigismember(&pending, SIGPIPE)) {
+        struct timespec at_once = {0, 0};
+        sigtimedwait(&pipe, 0, &at_once);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, 0);
+    return result;
 }
 
 static uint64_t nanoseconds_of(struct timeval time) {

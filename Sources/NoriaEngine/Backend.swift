@@ -11,6 +11,12 @@ package protocol Backend: AnyObject {
     /// Where received bytes lie.
     var buffers: BufferPool { get }
 
+    /// Whether it does file operations; one that does not answers them with ENOTSUP.
+    ///
+    /// Their descriptors are not registered. What the kernel can't cancel, since it waits for a
+    /// disk, is answered when that is over.
+    var takesFiles: Bool { get }
+
     /// Takes a descriptor in, once, before the first submission on it.
     ///
     /// One that stops short may end a read although more bytes lie behind: a Unix stream does at
@@ -49,6 +55,7 @@ package protocol Backend: AnyObject {
 extension Backend {
     package func register(_ fd: Int32) throws(Errno) { try register(fd, stopsShort: false) }
 
+    package var takesFiles: Bool { false }
     package var freeBufferCount: Int { buffers.freeCount }
     package var takesBuffersLater: Bool { true }
     package var completionCapacity: Int { 0 }

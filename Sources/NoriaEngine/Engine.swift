@@ -82,6 +82,9 @@ package final class Engine {
 
     /// Cancels all that is under way and waits for the kernel's last word on each, a second at
     /// most: from then on it has none of our memory, and a submission ends at once, cancelled.
+    ///
+    /// A disk that does not answer can't be cancelled. Its owners are told that they were, and are
+    /// kept for ever with the memory that the kernel may still come back to.
     package func close() {
         isClosed = true
         cancelAll()
@@ -89,6 +92,12 @@ package final class Engine {
         while operations.count > 0, MonotonicClock.now < end {
             _ = look(nanoseconds: Int64(Self.closeNanoseconds / 10), limit: .max)
             deliver(limit: .max)
+        }
+        for token in operations.tokens {
+            guard let (owner, kind) = operations.remove(token) else { continue }
+            // SAFETY: nobody releases it; the kernel writes to its memory whenever it will.
+            _ = Unmanaged<AnyObject>.passRetained(owner)
+            owner.complete(Completion(token: token, result: -Errno.canceled.rawValue), kind: kind)
         }
     }
 

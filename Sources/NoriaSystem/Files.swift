@@ -42,6 +42,37 @@ package enum Files {
         try retryLong { pread(fd, bytes.baseAddress, bytes.count, off_t(offset)) }
     }
 
+    /// Reads what lies in the kernel's memory, never waits: the count, or a negative error.
+    ///
+    /// -EAGAIN when the first byte does not lie there, -EOPNOTSUPP where the file system can't
+    /// tell. Kernels are known that answer 0 although there is more, so it is no proof of the end.
+    package static func readNow(
+        _ fd: Int32,
+        into bytes: UnsafeMutableRawPointer,
+        count: Int,
+        at offset: Int
+    ) -> Int {
+        noria_read_now(fd, bytes, count, off_t(offset))
+    }
+
+    /// The length of a file as this machine knows it, without waiting for a server; nil if it
+    /// can't tell, or knows it as 0, as files of /proc do that have more.
+    package static func knownByteCount(_ fd: Int32) -> Int? {
+        let count = noria_known_byte_count(fd)
+        return count > 0 ? count : nil
+    }
+
+    /// Whether it is a regular file that is read through the kernel's memory, and not past it
+    /// (O_DIRECT): only of such a one can be told whether a read would wait.
+    package static func isBuffered(_ fd: Int32) -> Bool { noria_is_buffered(fd) != 0 }
+
+    /// Whether the first and the last byte of a part lie in the kernel's memory.
+    package static func isCached(_ fd: Int32, at offset: Int, count: Int) -> Bool {
+        var byte: UInt8 = 0
+        return readNow(fd, into: &byte, count: 1, at: offset) == 1
+            && readNow(fd, into: &byte, count: 1, at: offset + count - 1) == 1
+    }
+
     /// Writes to a position of the file; how many bytes that were.
     package static func write(
         _ fd: Int32,

@@ -10,11 +10,14 @@ package import SystemPackage
 /// SAFETY: `ring` is heap memory that lives as long as this object; the C functions keep to the
 /// queues' memory order.
 package final class Ring {
-    package enum Operation: UInt8, CaseIterable, Sendable {
+    package enum Operation: UInt8, Sendable {
+        case sync = 3
         case pollAdd = 6
         case accept = 13
         case cancel = 14
         case connect = 16
+        case read = 22
+        case write = 23
         case send = 26
         case receive = 27
     }
@@ -95,14 +98,17 @@ package final class Ring {
         return names
     }
 
-    package var supportsOperations: Bool {
-        let operations = Operation.allCases.map(\.rawValue)
+    package func supports(_ operations: [Operation]) -> Bool {
+        let operations = operations.map(\.rawValue)
         return noria_ring_supports(ring, operations, Int32(operations.count))
     }
 
     package func registerBuffers(count: Int) throws(Errno) {
         _ = try check(Int(noria_ring_register_buffers(ring, UInt16(count))))
     }
+
+    /// How many of the kernel's own threads this ring's thread may have for files; 0 leaves it.
+    package var workerLimit = 0
 
     /// Lends a buffer to the kernel until an answer names it.
     package func provide(_ id: UInt16, at address: UnsafeMutableRawPointer, byteCount: Int) {
@@ -141,6 +147,7 @@ package final class Ring {
     private func enable() throws(Errno) {
         _ = try check(Int(noria_ring_enable(ring)))
         noria_ring_register_descriptor(ring)
+        if workerLimit > 0 { noria_ring_limit_workers(ring, UInt32(clamping: workerLimit)) }
         isEnabled = true
     }
 
@@ -161,11 +168,14 @@ package final class Ring {
         return count
     }
 
-    /// Flags of sends and accepts, and events of polls.
+    /// Flags of sends, accepts and writes, and events of polls.
     package enum Flags {
         package static let noSignal = UInt32(MSG_NOSIGNAL)
         package static let sendNow = UInt32(MSG_NOSIGNAL) | UInt32(MSG_DONTWAIT)
         package static let accepted = UInt32(SOCK_NONBLOCK.rawValue) | UInt32(SOCK_CLOEXEC.rawValue)
         package static let readable = UInt32(POLLIN)
+        package static let writable = UInt32(POLLOUT)
+        /// At the end of the file, wherever that is by then: RWF_APPEND.
+        package static let append: UInt32 = 0x10
     }
 }

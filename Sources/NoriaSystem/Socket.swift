@@ -172,6 +172,13 @@ package enum Socket {
         noria_send(fd, bytes, count)
     }
 
+    /// Sends a part of a file, as much as fits, never raises SIGPIPE: the count, or a negative error.
+    ///
+    /// 0 at the file's end. It waits for the disk where the file does not lie in memory.
+    package static func send(_ fd: Int32, file: Int32, at offset: Int, count: Int) -> Int {
+        noria_send_file(fd, file, off_t(offset), count)
+    }
+
     /// Takes a connection from the queue: a non-blocking descriptor, or a negative error.
     package static func accept(_ fd: Int32) -> Int { noria_accept(fd) }
 

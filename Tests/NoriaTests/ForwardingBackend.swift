@@ -11,6 +11,7 @@ class ForwardingBackend: Backend {
     var kind: BackendKind { base.kind }
     var features: [String] { base.features }
     var buffers: BufferPool { base.buffers }
+    var takesFiles: Bool { base.takesFiles }
 
     func register(_ fd: Int32, stopsShort: Bool) throws(Errno) {
         try base.register(fd, stopsShort: stopsShort)

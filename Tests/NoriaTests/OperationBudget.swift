@@ -22,7 +22,8 @@ private final class EagerBackend: ForwardingBackend {
             return Completion(token: token, result: 1, buffer: buffers.take())
         case .send, .sendNow:
             return Completion(token: token, result: Int32(submission.byteCount))
-        case .accept, .connect, .watch: return super.submit(submission, token: token)
+        case .accept, .connect, .watch, .room, .readFile, .writeFile, .syncFile:
+            return super.submit(submission, token: token)
         }
     }
 }

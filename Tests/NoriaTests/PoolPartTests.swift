@@ -40,7 +40,7 @@ struct FileHandleTests {
     @Test("it is closed by the last who uses it, and nobody comes after the close")
     func lastUser() throws {
         let fd = try Files.open("/dev/zero", flags: 0, permissions: [])
-        let handle = FileHandle(fd, "/dev/zero")
+        let handle = FileHandle(fd, "/dev/zero", isBuffered: true)
         try handle.withDescriptor { inner throws(Errno) in
             handle.close()
             // Still open: a closed one has no status.

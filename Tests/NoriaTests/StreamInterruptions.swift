@@ -27,7 +27,8 @@ private final class LateBackend: ForwardingBackend {
             return nil
         case .send, .sendNow:
             return Completion(token: token, result: Int32(submission.byteCount))
-        case .accept, .connect, .watch: return super.submit(submission, token: token)
+        case .accept, .connect, .watch, .room, .readFile, .writeFile, .syncFile:
+            return super.submit(submission, token: token)
         }
     }
 

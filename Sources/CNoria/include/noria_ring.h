@@ -25,10 +25,13 @@ enum {
     NORIA_FEATURE_EXT_ARG = 1 << 8,
     NORIA_FEATURE_NO_IOWAIT = 1 << 17,
 
+    NORIA_OP_FSYNC = 3,
     NORIA_OP_POLL_ADD = 6,
     NORIA_OP_ACCEPT = 13,
     NORIA_OP_ASYNC_CANCEL = 14,
     NORIA_OP_CONNECT = 16,
+    NORIA_OP_READ = 22,
+    NORIA_OP_WRITE = 23,
     NORIA_OP_SEND = 26,
     NORIA_OP_RECV = 27,
 
@@ -112,6 +115,9 @@ void noria_ring_close(noria_ring *ring);
 int noria_ring_enable(noria_ring *ring);
 /// Has `enter` find the ring by an index, which saves a look-up; failing costs nothing else.
 void noria_ring_register_descriptor(noria_ring *ring);
+/// Has the calling thread, which submits, use at most that many of the kernel's own threads for
+/// regular files; failing (before 5.15) leaves the kernel's limit.
+void noria_ring_limit_workers(noria_ring *ring, uint32_t count);
 /// Whether the kernel knows the operation.
 bool noria_ring_supports(noria_ring *ring, const uint8_t *operations, int count);
 /// Registers a ring of `count` (a power of two) buffers as group 0: 0, or a negative error.

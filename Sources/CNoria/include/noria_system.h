@@ -48,6 +48,16 @@ void noria_futex_wake(uint32_t *word);
 /// write(2) at the end of the file, wherever that is by then; -1 with errno.
 ssize_t noria_append(int fd, const void *bytes, size_t count);
 
+/// pread(2) of what needs no wait: the count, or a negative error, of which -EAGAIN is that it would
+/// wait and -EOPNOTSUPP that the file system can't tell.
+long noria_read_now(int fd, void *bytes, size_t count, off_t offset);
+/// The length of a file as this machine knows it, without asking a server, or a negative error.
+long noria_known_byte_count(int fd);
+/// Whether it is a regular file that was opened without O_DIRECT.
+int noria_is_buffered(int fd);
+/// sendfile(2) without ever raising SIGPIPE: the count, or a negative error.
+long noria_send_file(int fd, int file, off_t offset, size_t count);
+
 struct noria_thread_usage {
     uint64_t processor_nanoseconds;
     uint64_t involuntary_switches;

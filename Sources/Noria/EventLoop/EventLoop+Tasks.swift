@@ -110,7 +110,10 @@ extension EventLoop {
         if isBudgetSpent { await standBack() }
     }
 
-    private func standBack() async {
+    /// The same at once.
+    ///
+    /// Loop thread only.
+    func standBack() async {
         await withUnsafeContinuation { continuation in
             let parked = Parked<Void>(continuation, as: currentRole)
             // What is posted is taken by the next turn, after this one has looked.

@@ -25,7 +25,7 @@ public func withFile<Value>(
         let fd = try File.call("open", path) { () throws(Errno) in
             try Files.open(path, flags: flags, permissions: permissions)
         }
-        return FileHandle(fd, path)
+        return FileHandle(fd, path, isBuffered: Files.isBuffered(fd))
     }
     let result: Result<Value, any Error>
     do { result = .success(try await body(File(handle: handle, pool: pool))) } catch {
@@ -38,9 +38,12 @@ public func withFile<Value>(
 
 /// An open file, a handle for the scope of ``withFile(_:_:options:permissions:_:)``.
 ///
-/// Reads and writes name their position, so any number of tasks may use it at once. Each takes one
-/// job of ``Runtime/blocking``: it is cancelled while it waits there, and not while it runs. Used
-/// after its scope it throws `FileError` with `.badFileDescriptor`.
+/// Reads and writes name their position, so any number of tasks may use it at once. What lies in
+/// the kernel's memory is read at once; for the rest an io_uring backend asks the kernel, and on
+/// others each call is one job of ``Runtime/blocking``, as it is for what is no regular file and for
+/// tasks off the loops. Results and errors are the same. A call is cancelled while it waits for its
+/// turn; what a disk has begun is waited for. Used after its scope it throws `FileError` with
+/// `.badFileDescriptor`.
 public struct File: Sendable {
     let handle: FileHandle
     let pool: ThreadPool
@@ -52,9 +55,10 @@ public struct File: Sendable {
     ///
     /// - Throws: `FileError`, `CancellationError`.
     public func read(at offset: Int, count: Int) async throws -> [UInt8] {
-        try await use("read from") { fd throws(Errno) in
-            try Self.readAll(fd, at: offset, count: count)
+        guard let loop = loopAtHome, offset >= 0, count > 0 else {
+            return try await readOnPool(at: offset, count: count)
         }
+        return try await read(at: offset, count: count, on: loop)
     }
 
     /// Writes all the bytes to a position; what lies between the end and there becomes zeros.
@@ -62,6 +66,9 @@ public struct File: Sendable {
     /// - Throws: `FileError`: when the disk is full a part may have been written;
     ///   `CancellationError`.
     public func write(_ bytes: [UInt8], at offset: Int) async throws {
+        if let loop = loopWithRing, offset >= 0, !bytes.isEmpty {
+            return try await write(bytes, at: offset, through: loop)
+        }
         try await use("write to") { fd throws(Errno) in
             try Self.writeAll(bytes) { part, done throws(Errno) in
                 try Files.write(fd, part, at: offset + done)
@@ -75,6 +82,9 @@ public struct File: Sendable {
     ///
     /// - Throws: as `write(_:at:)`.
     public func append(_ bytes: [UInt8]) async throws {
+        if let loop = loopWithRing, !bytes.isEmpty {
+            return try await append(bytes, through: loop)
+        }
         try await use("append to") { fd throws(Errno) in
             try Self.writeAll(bytes) { part, _ throws(Errno) in try Files.append(fd, part) }
         }
@@ -84,6 +94,11 @@ public struct File: Sendable {
     ///
     /// - Throws: `FileError`: after one, what was written before may be lost; `CancellationError`.
     public func sync() async throws {
+        if let loop = loopWithRing {
+            return try await perform("sync") {
+                _ = try await FileOperation(handle, on: loop).perform(.sync)
+            }
+        }
         try await use("sync") { fd throws(Errno) in try Files.sync(fd) }
     }
 
@@ -99,6 +114,12 @@ public struct File: Sendable {
     /// The next piece is read when it is asked for; the last one is shorter, and none is empty.
     public func chunks(byteCount: Int = 65_536) -> FileChunks {
         FileChunks(file: self, byteCount: max(1, byteCount))
+    }
+
+    func readOnPool(at offset: Int, count: Int) async throws -> [UInt8] {
+        try await use("read from") { fd throws(Errno) in
+            try Self.readAll(fd, at: offset, count: count)
+        }
     }
 
     private func use<Value: Sendable>(
@@ -169,47 +190,5 @@ public struct File: Sendable {
             }
         }
         try result.get()
-    }
-}
-
-/// A descriptor that is closed when nobody uses it any more.
-///
-/// A job that runs when the scope ends must not find another file under its number: the close
-/// waits for the last one.
-final class FileHandle: Sendable {
-    let path: FilePath
-    private let state: Guarded<(fd: Int32, userCount: Int, isClosed: Bool)>
-
-    init(_ fd: Int32, _ path: FilePath) {
-        self.path = path
-        state = Guarded((fd, 0, false))
-    }
-
-    deinit { close() }
-
-    func withDescriptor<Value>(_ body: (Int32) throws(Errno) -> Value) throws(Errno) -> Value {
-        let fd = try state.withLock { state throws(Errno) in
-            guard !state.isClosed else { throw .badFileDescriptor }
-            state.userCount += 1
-            return state.fd
-        }
-        defer {
-            let isLast = state.withLock { state in
-                state.userCount -= 1
-                return state.isClosed && state.userCount == 0
-            }
-            if isLast { Descriptor.close(fd) }
-        }
-        return try body(fd)
-    }
-
-    /// Idempotent.
-    func close() {
-        let fd = state.withLock { state -> Int32? in
-            guard !state.isClosed else { return nil }
-            state.isClosed = true
-            return state.userCount == 0 ? state.fd : nil
-        }
-        if let fd { Descriptor.close(fd) }
     }
 }

@@ -37,27 +37,3 @@ public struct FileChunks: AsyncSequence, Sendable {
         }
     }
 }
-
-extension OutboundBytes {
-    /// Sends a file, or a part of it, in order with all other writes; returns the number of bytes.
-    ///
-    /// It is read ahead of what the peer takes by one piece of 128 KiB, so a slow peer holds that
-    /// much memory and no thread.
-    ///
-    /// - Throws: `NetworkError`, `FileError`, `CancellationError`; what was sent by then is sent.
-    @discardableResult
-    public func write(contentsOf file: File, from offset: Int = 0, count: Int? = nil) async throws
-        -> Int
-    {
-        var sent = 0
-        while true {
-            let left = count.map { $0 - sent } ?? .max
-            guard left > 0 else { return sent }
-            let wanted = Swift.min(left, 131_072)
-            let bytes = try await file.read(at: offset + sent, count: wanted)
-            try await write(bytes)
-            sent += bytes.count
-            if bytes.count < wanted { return sent }
-        }
-    }
-}

@@ -177,7 +177,7 @@ public struct OutboundBytes: Sendable {
 
     private func checkRoom(_ byteCount: Int) throws(NetworkError) {
         let limit = channel.limits.outboundByteCountLimit
-        guard channel.unsentByteCount + byteCount <= limit else {
+        guard channel.bufferedByteCount + byteCount <= limit else {
             throw channel.failure(.outboundFull, "write to")
         }
     }

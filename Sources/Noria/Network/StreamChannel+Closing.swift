@@ -93,6 +93,7 @@ extension StreamChannel {
         }
         if outboundError == nil { outboundError = reason ?? failure(.closed, "write to") }
         endNow()
+        if let outboundFile { end(outboundFile, .fail) }
         filling.removeAll()
         interruptReader(.closed)
         if let sendToken { engine.cancel(sendToken) }

@@ -15,7 +15,12 @@ struct OutboundWaiter {
 
 /// The way out: gathered in `filling`, sent once a turn, with marks that hold writers back.
 extension StreamChannel {
-    var unsentByteCount: Int { filling.count &+ sending.count &+ (lent?.count ?? 0) }
+    var unsentByteCount: Int { bufferedByteCount &+ (outboundFile?.left ?? 0) }
+
+    /// Those that lie in our memory.
+    var bufferedByteCount: Int {
+        filling.count &+ sending.count &+ (lent?.count ?? 0) &+ (outboundFile?.behind.count ?? 0)
+    }
 
     /// Takes bytes to be sent at the end of this turn.
     ///
@@ -24,9 +29,14 @@ extension StreamChannel {
         guard !bytes.isEmpty else { return }
         owesAnswer = false
         if isDraining { endIdleRead() }
-        filling.append(bytes)
+        gather(bytes)
         noteHeldBack()
         scheduleFlush()
+    }
+
+    /// Puts bytes behind all that waits.
+    private func gather(_ bytes: UnsafeRawBufferPointer) {
+        if let outboundFile { outboundFile.behind.append(bytes) } else { filling.append(bytes) }
     }
 
     func checkOutbound() throws(NetworkError) {
@@ -34,7 +44,7 @@ extension StreamChannel {
         guard phase == .open, !isFinishing else { throw failure(.closed, "write to") }
     }
 
-    private func scheduleFlush() {
+    func scheduleFlush() {
         guard !isFlushScheduled, sendToken == nil else { return }
         isFlushScheduled = true
         loop.flushAtTurnEnd(self)
@@ -51,7 +61,10 @@ extension StreamChannel {
     private func submitUnsent() {
         while sendToken == nil, phase != .closed, outboundError == nil {
             if sending.isEmpty {
-                guard !filling.isEmpty else { return }
+                guard !filling.isEmpty else {
+                    guard let outboundFile, sendPiece(of: outboundFile) else { return }
+                    continue
+                }
                 swap(&filling, &sending)
             }
             let unsent = sending.unsent
@@ -76,9 +89,10 @@ extension StreamChannel {
         noteProgress()
     }
 
-    private func failOutbound(_ error: Errno) {
+    func failOutbound(_ error: Errno) {
         guard outboundError == nil else { return }
         outboundError = failure(errno: error, "write to")
+        if let outboundFile { end(outboundFile, .fail) }
         filling.removeAll()
         sending.removeAll()
         wakeWaiters()
@@ -101,7 +115,7 @@ extension StreamChannel {
         owesAnswer = false
         if isDraining { endIdleRead() }
         guard isClear else {
-            filling.append(bytes)
+            gather(bytes)
             engine.giveBack(buffer)
             return scheduleFlush()
         }
@@ -141,7 +155,7 @@ extension StreamChannel {
     /// Open, and nothing waits to be sent.
     private var isClear: Bool {
         sendToken == nil && outboundError == nil && phase == .open && !isFinishing
-            && filling.isEmpty && sending.isEmpty
+            && filling.isEmpty && sending.isEmpty && outboundFile == nil
     }
 
     @inline(__always)
@@ -150,11 +164,11 @@ extension StreamChannel {
         if Int(result) == count {
             engine.giveBack(buffer)
             noteByte()
-            if filling.isEmpty, waiters.isEmpty { return }
+            if filling.isEmpty, waiters.isEmpty, outboundFile == nil { return }
         } else {
             keepUnsent(of: buffer, count, result)
         }
-        if !sending.isEmpty || !filling.isEmpty { flushNow() }
+        if !sending.isEmpty || !filling.isEmpty || outboundFile != nil { flushNow() }
         wakeWaiters()
         if result > 0 { noteProgress() }
     }
@@ -211,7 +225,7 @@ extension StreamChannel {
         noteHeldBack()
     }
 
-    private func wakeWaiters() {
+    func wakeWaiters() {
         guard !waiters.isEmpty else { return }
         let unsent = outboundError == nil ? unsentByteCount : 0
         for waiter in waiters where unsent <= waiter.limit {

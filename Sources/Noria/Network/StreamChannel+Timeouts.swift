@@ -39,7 +39,9 @@ extension StreamChannel: TimerOwner {
     }
 
     private var isHeldBack: Bool {
-        !waiters.isEmpty || unsentByteCount > limits.highMarkByteCount
+        // While a disk is waited for the peer has nothing to take.
+        if let outboundFile { return sendToken != nil || !outboundFile.isBeingRead }
+        return !waiters.isEmpty || unsentByteCount > limits.highMarkByteCount
     }
 
     /// Sets the timer of a time-out that runs, unless it is set: it will look for itself.

@@ -44,6 +44,8 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
     @exclusivity(unchecked) var sending = OutboundBuffer()
     @exclusivity(unchecked) var waiters: [OutboundWaiter] = []
     @exclusivity(unchecked) var lent: (buffer: BufferID, count: Int)?
+    /// Goes out after all of these, and before what is written since.
+    @exclusivity(unchecked) var outboundFile: OutboundFile?
     /// The close, while it waits for the kernel to let go of our memory.
     @exclusivity(unchecked) var completionWaiter: Parked<Void>?
 
@@ -309,7 +311,10 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
         case .sendNow:
             sendToken = nil
             sentLent(completion.result)
-        case .accept, .connect, .watch:
+        case .room:
+            sendToken = nil
+            roomCame(completion.result)
+        case .accept, .connect, .watch, .readFile, .writeFile, .syncFile:
             preconditionFailure("a stream submits none of these")
         }
         if let waiter = completionWaiter.take() { waiter.resume(returning: (), on: loop) }

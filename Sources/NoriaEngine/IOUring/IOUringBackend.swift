@@ -13,6 +13,7 @@ internal import SystemPackage
 final class IOUringBackend: Backend {
     let kind = BackendKind.ioUring
     let buffers: BufferPool
+    let takesFiles: Bool
     private let ring: Ring
 
     @exclusivity(unchecked) private var armedReceives = 0
@@ -24,6 +25,9 @@ final class IOUringBackend: Backend {
     /// Answers that the kernel keeps for us before it has to keep them elsewhere.
     private static let completionCapacity = 4096
     private static let answersPerTake = 256
+    /// The kernel's own threads that may wait for this loop's files, as many as those of the pool
+    /// for calls that block: without it 4 for each processor of the machine, whatever its share.
+    private static let workerLimit = min(32, Affinity.processorCount * 4)
 
     init(buffers: BufferPool) throws(Errno) {
         self.buffers = buffers
@@ -32,14 +36,20 @@ final class IOUringBackend: Backend {
             completions: Self.completionCapacity,
             answersPerTake: Self.answersPerTake
         )
-        guard ring.supportsOperations else { throw .notSupported }
+        guard ring.supports([.pollAdd, .accept, .cancel, .connect, .send, .receive]) else {
+            throw .notSupported
+        }
+        takesFiles = ring.supports([.read, .write, .sync])
+        ring.workerLimit = Self.workerLimit
         // A ring's size is a power of two; the pool may be smaller.
         var count = 1
         while count < buffers.capacity { count *= 2 }
         try ring.registerBuffers(count: count)
     }
 
-    var features: [String] { ring.features }
+    var features: [String] {
+        ring.features + [takesFiles ? "FILES" : "no FILES (it lacks READ, WRITE or FSYNC)"]
+    }
     var completionCapacity: Int { Self.completionCapacity }
     var overflowCount: Int { ring.overflowCount }
 
@@ -95,8 +105,37 @@ final class IOUringBackend: Backend {
             var entry = Ring.Entry(.pollAdd, fd: submission.descriptor, userData: token.rawValue)
             entry.flags = Ring.Flags.readable
             prepare(entry)
+        case .room:
+            let token = token.marked(as: .watch)
+            var entry = Ring.Entry(.pollAdd, fd: submission.descriptor, userData: token.rawValue)
+            entry.flags = Ring.Flags.writable
+            prepare(entry)
+        case .readFile, .writeFile, .syncFile:
+            guard takesFiles else {
+                return Completion(token: token, result: -Errno.notSupported.rawValue)
+            }
+            prepareFile(submission, token)
         }
         return nil
+    }
+
+    /// What lies in the kernel's memory is read inside the `enter`; for the rest, writes and syncs
+    /// it has threads of its own, `workerLimit` of them.
+    private func prepareFile(_ submission: Submission, _ token: Token) {
+        let operation: Ring.Operation =
+            switch submission.kind {
+            case .readFile: .read
+            case .writeFile: .write
+            default: .sync
+            }
+        var entry = Ring.Entry(operation, fd: submission.descriptor, userData: token.rawValue)
+        if let part = submission.bytes?.assumingMemoryBound(to: FilePart.self).pointee {
+            entry.address = UInt64(UInt(bitPattern: part.memory))
+            entry.length = UInt32(clamping: part.count)
+            entry.offset = UInt64(part.offset ?? 0)
+            if part.offset == nil { entry.flags = Ring.Flags.append }
+        }
+        prepare(entry)
     }
 
     private func armReceive(_ fd: Int32, _ token: Token) {
@@ -116,8 +155,9 @@ final class IOUringBackend: Backend {
         var entry = Ring.Entry(.cancel, fd: -1, userData: Self.cancellationToken.rawValue)
         switch kind {
         case .receive: entry.address = token.marked(as: .receive).rawValue
-        case .watch: entry.address = token.marked(as: .watch).rawValue
-        case .accept, .connect, .send, .sendNow: entry.address = token.rawValue
+        case .watch, .room: entry.address = token.marked(as: .watch).rawValue
+        case .accept, .connect, .send, .sendNow, .readFile, .writeFile, .syncFile:
+            entry.address = token.rawValue
         }
         prepare(entry)
     }

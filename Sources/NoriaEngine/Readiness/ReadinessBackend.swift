@@ -123,7 +123,9 @@ package final class ReadinessBackend: Backend {
 
     package func submit(_ submission: Submission, token: Token) -> Completion? {
         guard let slot = registered(submission.descriptor) else {
-            return Completion(token: token, result: -Errno.badFileDescriptor.rawValue)
+            // A file is never ready, and never not: the pool waits for those.
+            let error: Errno = submission.kind.isAboutFile ? .notSupported : .badFileDescriptor
+            return Completion(token: token, result: -error.rawValue)
         }
         if slot.pointee.ready.contains(submission.kind.direction) || submission.kind == .watch {
             let completion = perform(submission, slot, token)
@@ -137,7 +139,7 @@ package final class ReadinessBackend: Backend {
             )
         case .accept, .receive, .watch:
             slot.pointee.reader = Waiting(submission: submission, token: token)
-        case .send, .connect:
+        case .send, .connect, .room, .readFile, .writeFile, .syncFile:
             slot.pointee.writer = Waiting(submission: submission, token: token)
         }
         return nil
@@ -178,22 +180,28 @@ package final class ReadinessBackend: Backend {
             return finished(submission, Socket.accept(fd), slot, token)
         case .connect:
             return connect(submission, slot, token)
-        case .watch:
-            return watch(fd, slot, token)
+        case .watch, .room:
+            return watch(submission, slot, token)
+        case .readFile, .writeFile, .syncFile:
+            return Completion(token: token, result: -Errno.notSupported.rawValue)
         }
     }
 
-    /// Asks for the level: whoever reads the descriptor may have left bytes, with no edge to come.
+    /// Asks for the level: whoever reads the descriptor, or writes to it, may have left bytes with no
+    /// edge to come, or taken the room that an edge told of.
     private func watch(
-        _ fd: Int32,
+        _ submission: Submission,
         _ slot: UnsafeMutablePointer<Slot>,
         _ token: Token
     ) -> Completion? {
-        guard Descriptor.isReadable(fd) else {
-            exhaust(.readable, slot, fd)
+        let (fd, direction) = (submission.descriptor, submission.kind.direction)
+        let isReady =
+            submission.kind == .watch ? Descriptor.isReadable(fd) : Descriptor.isWritable(fd)
+        guard isReady else {
+            exhaust(direction, slot, fd)
             return nil
         }
-        slot.pointee.ready.insert(.readable)
+        slot.pointee.ready.insert(direction)
         return Completion(token: token, result: 0)
     }
 

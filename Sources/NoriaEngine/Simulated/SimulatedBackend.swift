@@ -74,6 +74,9 @@ package final class SimulatedBackend: Backend {
     // MARK: Operations
 
     package func submit(_ submission: Submission, token: Token) -> Completion? {
+        guard !submission.kind.isAboutFile else {
+            return Completion(token: token, result: -Errno.notSupported.rawValue)
+        }
         guard registered.contains(submission.descriptor) else {
             return Completion(token: token, result: -Errno.badFileDescriptor.rawValue)
         }
@@ -225,6 +228,11 @@ package final class SimulatedBackend: Backend {
         case .watch:
             guard kernel.isReadable(socket) else { return nil }
             result = 0
+        case .room:
+            guard kernel.isWritable(socket) else { return nil }
+            result = 0
+        case .readFile, .writeFile, .syncFile:
+            result = SimulatedKernel.failure(.notSupported)
         }
         if result == SimulatedKernel.failure(.resourceTemporarilyUnavailable),
             submission.kind != .sendNow

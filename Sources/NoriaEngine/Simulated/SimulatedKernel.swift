@@ -153,6 +153,12 @@ package final class SimulatedKernel {
         socket.peer.map { max(0, Self.socketByteCount - $0.inbound.count) } ?? 0
     }
 
+    /// Whether a send would not wait: room, or an error.
+    func isWritable(_ socket: Socket) -> Bool {
+        socket.isClosed || socket.isReset || socket.hasShutWriting || socket.peer == nil
+            || room(to: socket) > 0
+    }
+
     func send(_ socket: Socket, _ bytes: UnsafeRawBufferPointer) -> Int {
         guard !socket.isClosed else { return Self.failure(.badFileDescriptor) }
         if socket.isReset {
