@@ -8,15 +8,27 @@ let noria: Target.Dependency = .product(name: "Noria", package: "noria")
 
 let package = Package(
     name: "noria-examples",
-    dependencies: [.package(name: "noria", path: "..")],
+    dependencies: [
+        .package(name: "noria", path: ".."),
+        .package(
+            url: "https://github.com/swiftlang/swift-subprocess",
+            from: "1.0.2",
+            traits: []
+        ),
+    ],
     targets: [
         .executableTarget(name: "EchoServer", dependencies: [noria]),
         .executableTarget(name: "ChatRoom", dependencies: [noria]),
         .executableTarget(name: "LineProtocol", dependencies: [noria]),
         .executableTarget(name: "Proxy", dependencies: [noria]),
-        .executableTarget(name: "BlockingCalls", dependencies: [noria]),
+        .executableTarget(name: "BlockingCalls", dependencies: [noria, "CSQLite"]),
         .executableTarget(name: "HashFiles", dependencies: [noria]),
         .executableTarget(name: "PrimeFarm", dependencies: [noria]),
+        .executableTarget(
+            name: "ChildProcesses",
+            dependencies: [noria, .product(name: "Subprocess", package: "swift-subprocess")]
+        ),
+        .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
         // A link: the clients and child processes of Noria's own tests.
         .target(
             name: "TestSupport",
@@ -27,7 +39,7 @@ let package = Package(
             name: "ExampleTests",
             dependencies: [
                 "TestSupport", "EchoServer", "ChatRoom", "LineProtocol", "Proxy", "BlockingCalls",
-                "HashFiles", "PrimeFarm",
+                "HashFiles", "PrimeFarm", "ChildProcesses",
             ]
         ),
     ]

@@ -202,6 +202,7 @@ struct ProcessPoolTests {
         }
         #expect(number("lost") == 0 && number("zombies") == 0, "\(line)")
         #expect(errors.contains("of 10000 calls:"))
+        #expect(errors.contains(/round trip p50 [1-9][0-9]* us, p99 [1-9][0-9]* us/), "\(errors)")
     }
 
     @Test(

@@ -1,58 +1,65 @@
 // SPDX-License-Identifier: Apache-2.0
-import Glibc
+import CSQLite
+import Foundation
+import FoundationNetworking
 import Noria
 
-/// What a blocking call does to a loop, and what one line changes: `BlockingCalls [FOLDER]`.
+/// What blocking calls do to a loop, and what one line changes: `BlockingCalls URL FOLDER`.
 ///
-/// A timer of 1 ms tells how late the loop is while a walk over a folder's metadata and a
-/// synchronous exchange with a slow server (here: a `sleep` of 100 ms) are made, first on the loop,
-/// then off it.
+/// A query of SQLite, a walk over a folder's metadata and a GET that waits for its server are made on
+/// the loop first, then off it; a timer of 1 ms tells how late the loop is meanwhile.
 @main
 struct BlockingCalls {
     static func main() {
-        let folder = CommandLine.arguments.dropFirst().first ?? "/usr/share"
+        let words = CommandLine.arguments
+        guard words.count == 3, let url = URL(string: words[1]) else {
+            print("usage: BlockingCalls URL FOLDER")
+            exit(64)
+        }
+        let calls: [(name: String, make: @Sendable () throws -> String)] = [
+            ("query", { try "\(countNumbers()) rows" }),
+            ("walk", { "\(walk(words[2])) files" }),
+            ("GET", { try "\(Data(contentsOf: url).count) bytes" }),
+        ]
         Runtime.main { runtime in
-            let onLoop = try await lateness(runtime) {
-                _ = walk(folder)
-                _ = exchange()
-            }
-            print("on the loop:  a timer is up to \(onLoop) late")
-            let offLoop = try await lateness(runtime) {
-                _ = try await runtime.blocking.run(name: "walk") { walk(folder) }
-                _ = try await runtime.blocking.run(name: "exchange", timeout: .seconds(5)) {
-                    exchange()
+            for (name, make) in calls {
+                let (answer, onLoop) = try await lateness { try make() }
+                let (_, offLoop) = try await lateness {
+                    try await runtime.blocking.run(name: name, timeout: .seconds(60)) { try make() }
                 }
+                print("\(name): \(answer); a timer is \(onLoop) late; off the loop \(offLoop)")
             }
-            print("off the loop: a timer is up to \(offLoop) late")
-            let pool = runtime.snapshot().blocking
-            print("\(pool.threadCount) threads, the longest call took \(pool.run.max) s")
         }
     }
 
-    /// How many files there are, asked by calls that wait for the disk.
+    struct Failure: Error { let reason: String }
+
+    /// A million rows, made by the query itself.
+    static func countNumbers() throws -> Int {
+        var (database, statement): (OpaquePointer?, OpaquePointer?)
+        defer { sqlite3_close(database) }
+        let query = """
+            WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers LIMIT 1000000)
+            SELECT count(*) FROM numbers
+            """
+        defer { sqlite3_finalize(statement) }
+        guard sqlite3_open(":memory:", &database) == SQLITE_OK,
+            sqlite3_prepare_v2(database, query, -1, &statement, nil) == SQLITE_OK,
+            sqlite3_step(statement) == SQLITE_ROW
+        else { throw Failure(reason: String(cString: sqlite3_errmsg(database))) }
+        return Int(sqlite3_column_int64(statement, 0))
+    }
+
+    /// How many files there are: each is asked for its metadata, and may have the disk wait.
     static func walk(_ folder: String) -> Int {
-        var status = stat()
-        guard lstat(folder, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else { return 1 }
-        guard let entries = opendir(folder) else { return 0 }
-        defer { closedir(entries) }
-        var count = 0
-        while let entry = readdir(entries), count < 20_000 {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) {
-                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-            }
-            if name != ".", name != ".." { count += walk("\(folder)/\(name)") }
-        }
-        return count
+        guard let files = FileManager.default.enumerator(atPath: folder) else { return 0 }
+        return files.prefix(20_000).count { _ in files.fileAttributes?[.size] != nil }
     }
 
-    /// What a library without `async` does while a server takes its time.
-    static func exchange() -> Int32 { usleep(100_000) }
-
-    /// The most that a timer of 1 ms came too late while `body` ran.
+    /// The most that a timer of 1 ms came too late while `body` ran, and what that returned.
     static func lateness(
-        _ runtime: Runtime,
-        _ body: () async throws -> Void
-    ) async throws -> Duration {
+        _ body: () async throws -> String
+    ) async throws -> (answer: String, late: Duration) {
         let watch = Task {
             var latest = Duration.zero
             while !Task.isCancelled {
@@ -62,10 +69,11 @@ struct BlockingCalls {
             }
             return latest
         }
+        defer { watch.cancel() }
         // It must be waiting before the loop is kept from it.
         try await Task.sleep(for: .milliseconds(5))
-        try await body()
+        let answer = try await body()
         watch.cancel()
-        return await watch.value
+        return (answer, await watch.value)
     }
 }

@@ -135,18 +135,79 @@ struct ExampleTests {
 struct ToolTests {
     @Test("BlockingCalls: the loop waits for a call on it, and not for one off it")
     func blockingCalls() throws {
-        let process = try ChildProcess("BlockingCalls", ["/etc"])
-        try process.expectExit(.code(0), seconds: 30)
+        let server = try BlockingListener()
+        let folder = try TemporaryFolder()
+        let files = ["a", "b"].map { "\(folder.path)/\($0)" }
+        try ChildProcess("/usr/bin/touch", files).expectExit(.code(0))
+        let process = try ChildProcess(
+            "BlockingCalls",
+            ["http://127.0.0.1:\(server.port)/", folder.path]
+        )
+        // On the loop, then off it.
+        for _ in 0..<2 {
+            let client = try server.accept()
+            while try client.line() != "" {}
+            // How long a slow server takes.
+            usleep(300_000)
+            try client.send(Array("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello".utf8))
+            client.endSending()
+        }
+        try process.expectExit(.code(0), seconds: 60)
         let text = try process.output.all()
         let lines = text.split(separator: "\n")
-        #expect(lines.count == 3, "\(text)")
-        /// The seconds of `… up to 0.1 seconds late`.
-        func lateness(_ line: Substring) -> Double? {
-            line.split(separator: " ").lazy.compactMap { Double($0) }.first
-        }
-        let (on, off) = (lateness(lines[0]), lateness(lines[1]))
-        #expect((on ?? 0) >= 0.099, "\(text)")
-        #expect((off ?? 1) < (on ?? 0), "\(text)")
+        #expect(
+            lines.map { String($0.prefix { $0 != ";" }) } == [
+                "query: 1000000 rows", "walk: 2 files", "GET: 5 bytes",
+            ],
+            "\(text)"
+        )
+        /// The seconds of `… a timer is 0.3 seconds late; off the loop 0.001 seconds`.
+        let late = lines.last?.split(separator: " ").compactMap { Double($0) }.suffix(2) ?? []
+        #expect(late.count == 2 && late.first.map { $0 >= 0.299 } == true, "\(text)")
+        #expect((late.last ?? 1) < (late.first ?? 0), "\(text)")
+    }
+
+    @Test("BlockingCalls says how it is called")
+    func blockingCallsUsage() throws {
+        try ChildProcess("BlockingCalls", []).expectExit(.code(64))
+    }
+
+    @Test("ChildProcesses passes lines on as they come, and says how the child ended")
+    func childProcesses() throws {
+        let folder = try TemporaryFolder()
+        let process = try ChildProcess(
+            "ChildProcesses",
+            [
+                """
+                echo first; sleep 1
+                while [ ! -e \(folder.path)/go ]; do sleep 0.01; done
+                echo second; echo oh >&2; exit 3
+                """
+            ]
+        )
+        // The child waits for a file that is made when its first line has come.
+        #expect(try process.output.line(containing: "line 1") == "line 1 on loop 0: first")
+        try ChildProcess("/usr/bin/touch", ["\(folder.path)/go"]).expectExit(.code(0))
+        try process.expectExit(.code(0))
+        let lines = try process.output.all().split(separator: "\n")
+        #expect(lines.count == 5, "\(lines)")
+        #expect(lines.prefix(2).last == "line 2 on loop 0: second")
+        #expect(lines.contains("exited(3) after 2 lines"))
+        #expect(lines.contains("it complained: oh"))
+        // A loop that waited for the child would be late by its life, which is more than a second.
+        #expect(lines.last?.hasPrefix("a timer of 1 ms came 0.") == true, "\(lines)")
+    }
+
+    @Test("ChildProcesses: a shutdown ends the child, too")
+    func childProcessesEnd() throws {
+        let process = try ChildProcess("ChildProcesses", ["echo $$; exec sleep 600"])
+        let line = try process.output.line(containing: "line 1")
+        let child = try #require(line.split(separator: " ").last.flatMap { Int32($0) })
+        #expect(kill(child, 0) == 0)
+        process.signal(SIGTERM)
+        try process.expectExit(.code(0))
+        // It was waited for before the program ended.
+        #expect(kill(child, 0) == -1 && errno == ESRCH)
     }
 
     @Test("HashFiles has a line for each file, and the same for the same bytes")
@@ -180,7 +241,7 @@ struct ToolTests {
         try process.expectExit(.code(0), seconds: 60)
         let lines = try process.output.all().split(separator: "\n")
         #expect(lines.count == 3, "\(lines)")
-        #expect(lines[0].hasPrefix("one call failed, and no other: killed(signal: signal 9)"))
+        #expect(lines[0].hasPrefix("one call failed, and no other: killed(signal: SIGKILL)"))
         #expect(lines[1] == "9592 primes below 100000")
         #expect(lines[2].hasPrefix("11 calls, 1 death"))
     }
