@@ -22,6 +22,7 @@ let package = Package(
         .executableTarget(name: "LineProtocol", dependencies: [noria]),
         .executableTarget(name: "Proxy", dependencies: [noria]),
         .executableTarget(name: "BlockingCalls", dependencies: [noria, "CSQLite"]),
+        .executableTarget(name: "BlockedLoop", dependencies: [noria]),
         .executableTarget(name: "HashFiles", dependencies: [noria]),
         .executableTarget(name: "PrimeFarm", dependencies: [noria]),
         .executableTarget(
@@ -39,7 +40,7 @@ let package = Package(
             name: "ExampleTests",
             dependencies: [
                 "TestSupport", "EchoServer", "ChatRoom", "LineProtocol", "Proxy", "BlockingCalls",
-                "HashFiles", "PrimeFarm", "ChildProcesses",
+                "HashFiles", "PrimeFarm", "BlockedLoop", "ChildProcesses",
             ]
         ),
     ]

@@ -210,6 +210,22 @@ struct ToolTests {
         #expect(kill(child, 0) == -1 && errno == ESRCH)
     }
 
+    @Test("BlockedLoop is named while it is blocked, and counted once")
+    func blockedLoop() throws {
+        let process = try ChildProcess("BlockedLoop", [])
+        try process.expectExit(.code(0), seconds: 60)
+        let lines = try process.output.all().split(separator: "\n")
+        #expect(lines.count == 6, "\(lines)")
+        #expect(lines.contains { $0.hasPrefix("on stall: loop 0, ") })
+        #expect(lines.contains { $0.hasPrefix("1 stall, the longest turn took ") })
+        #expect(lines.last == "1 stall still")
+        let errors = try process.errors.all()
+        #expect(
+            errors.contains("static BlockedLoop.computeTable(for:) at BlockedLoop.swift:"),
+            "\(errors)"
+        )
+    }
+
     @Test("HashFiles has a line for each file, and the same for the same bytes")
     func hashFiles() throws {
         let folder = try TemporaryFolder()
