@@ -73,7 +73,7 @@ extension ThreadPool.State {
         let running = Set(jobs.map { ObjectIdentifier($0) })
         var blamed: Set<ObjectIdentifier> = []
         var victim: PoolJob?
-        queue.forEach { job in
+        for job in queue.jobs {
             var ancestor = job.ancestor
             while let present = ancestor {
                 let id = ObjectIdentifier(present)

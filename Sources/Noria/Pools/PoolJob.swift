@@ -123,13 +123,15 @@ struct PoolQueue {
         count -= 1
     }
 
-    func forEach(_ body: (PoolJob) -> Void) {
-        for line in lines {
-            var job = line.first
-            while let present = job {
-                body(present)
-                job = present.next
-            }
+    /// All that wait, line by line.
+    var jobs: [PoolJob] {
+        lines.flatMap { line in
+            Array(
+                sequence(state: line.first) { job in
+                    defer { job = job?.next }
+                    return job
+                }
+            )
         }
     }
 
