@@ -16,6 +16,24 @@ package enum KernelWait {
         }
     }
 
+    /// Whether it waits for another thread of this process, without a time limit.
+    ///
+    /// False, too, when /proc does not tell.
+    package static func isForAnotherThread(_ thread: Int32) -> Bool {
+        // The call's number and its arguments: futex(address, operation, value, time-out).
+        guard let text = try? SystemFile.text(of: "/proc/self/task/\(thread)/syscall") else {
+            return false
+        }
+        let words = text.split(whereSeparator: \.isWhitespace)
+        return words.count > 4 && words[0] == futex && words[4] == "0x0"
+    }
+
+    #if arch(x86_64)
+    private static let futex = "202"
+    #else
+    private static let futex = "98"
+    #endif
+
     /// The first word of a small file, unless it is 0.
     private static func word(of path: String) -> String? {
         guard let text = try? SystemFile.text(of: path),

@@ -8,6 +8,7 @@ import Noria
 @main
 struct EmbeddedProbe {
     static func main() async throws {
+        await ProcessPool.runWorkerIfNeeded()
         let arguments = CommandLine.arguments.dropFirst()
         let number = arguments.last.flatMap { Int($0) } ?? 0
         switch arguments.first {

@@ -49,7 +49,7 @@ struct PoolTests {
         #expect(try process.errors.all().contains("abandoned"))
     }
 
-    @Test("jobs that wait for others of their own pool are named")
+    @Test("jobs that wait for others of their own pool are named, and one call is refused")
     func standstill() throws {
         let process = try probe("pool standstill", "automatic")
         try Waiting.until("the report", seconds: 60) {
@@ -59,6 +59,16 @@ struct PoolTests {
         }
         let text = process.errors.text
         #expect(text.contains("and 2 wait; its 2 threads run 'outer' × 2"), "\(text)")
+        // What was not refused, and what waits behind jobs that only sleep, is run.
+        try process.expectExit(.code(0), seconds: 30)
+        let lines = try process.output.all().split(separator: "\n").map(String.init)
+        #expect(
+            lines == [
+                "inner (pool blocking): it waits for a thread, and every thread waits in a job that"
+                    + " began such a call: give one of them a pool of its own",
+                "inner: 1", "slow: 2", "slow: 2",
+            ]
+        )
     }
 
     /// The members of the last line.

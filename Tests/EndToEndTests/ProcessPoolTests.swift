@@ -107,6 +107,47 @@ struct ProcessPoolTests {
         )
     }
 
+    @Test(
+        "each error says what went wrong, with which call, and what to do",
+        arguments: Backends.all
+    )
+    func words(backend: String) throws {
+        let lines = try lines("process words", backend)
+        #expect(
+            lines == [
+                "FateCall: it threw: Mistake()",
+                "FateCall: its result has 5002 bytes, more than 'frameByteCountLimit' allows"
+                    + " (4096); pass a file's path instead",
+                "BoxCall<String>: it has 5039 bytes, more than 'frameByteCountLimit' allows"
+                    + " (4096); pass a file's path instead",
+                "FateCall: the worker ended itself with exit code 3",
+                "FateCall: the worker was ended by SIGKILL from outside; by the kernel when memory"
+                    + " runs out",
+                "FateCall: 1 calls wait already ('queueLimit')",
+                "FateCall: not done after 1.0 seconds; its worker was ended",
+                "EchoCall: a worker can't find this type: make it internal, neither private nor"
+                    + " inside a function, and a part of the workers' program",
+                "deaths: 0",
+                "EchoCall: the runtime has ended, or ends, and its workers with it",
+                "ended: true",
+            ]
+        )
+    }
+
+    @Test(
+        "a variable of the environment alone makes nobody a worker",
+        arguments: ["1 \(getpid()) 4096 0", "1 \(getpid()) 4096", "2 1 1 1", "", "1 -1 4096 0"]
+    )
+    func forged(seat: String) throws {
+        let process = try ChildProcess(
+            "EmbeddedProbe",
+            [],
+            environment: ["NORIA_WORKER_SEAT": seat]
+        )
+        try process.expectExit(.code(64))
+        #expect(try process.output.all().hasPrefix("usage: "))
+    }
+
     @Test("a worker has its socket and no other descriptor, and lives through signals of the group")
     func strays() throws {
         for backend in Backends.all {

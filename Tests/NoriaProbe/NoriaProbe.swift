@@ -63,6 +63,7 @@ enum NoriaProbe {
         case "process resting": ProcessPools.resting()
         case "process memory": ProcessPools.exhausted()
         case "process strangers": ProcessPools.strangers()
+        case "process words": ProcessPools.words()
         case "process strays": ProcessPools.strays()
         case "process orphans": ProcessPools.orphans()
         case "process drained": ProcessPools.drained()

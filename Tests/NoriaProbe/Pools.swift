@@ -82,7 +82,8 @@ enum Pools {
         }
     }
 
-    /// Two jobs wait for others of their own pool, which has no thread for them.
+    /// Two jobs wait for others of their own pool, which has no thread for them; in another pool
+    /// they sleep as long, and do not wait for those that they began.
     static func standstill() {
         let configuration = NoriaProbe.configuration.with {
             $0.blocking.threadLimit = 2
@@ -95,10 +96,22 @@ enum Pools {
                         try await runtime.blocking.run(name: "outer") {
                             let inner = DispatchSemaphore(value: 0)
                             Task {
-                                _ = try await runtime.blocking.run(name: "inner") { 1 }
-                                inner.signal()
+                                defer { inner.signal() }
+                                do {
+                                    let number = try await runtime.blocking.run(name: "inner") { 1 }
+                                    print("inner: \(number)")
+                                } catch { print("\(error)") }
                             }
                             inner.wait()
+                        }
+                    }
+                }
+                let slow = runtime.makeThreadPool(name: "slow", configuration.blocking)
+                for _ in 0..<2 {
+                    group.addTask {
+                        try await slow.run(name: "outer") {
+                            Task { print("slow: \(try await slow.run { 2 })") }
+                            sleep(12)
                         }
                     }
                 }

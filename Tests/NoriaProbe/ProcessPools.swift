@@ -158,6 +158,62 @@ enum ProcessPools {
         }
     }
 
+    /// The whole sentence of each error that a call or a program of a wrong kind leads to.
+    static func words() {
+        let configuration = configuration {
+            $0.workerCount = 1
+            $0.queueLimit = 1
+            $0.frameByteCountLimit = 4096
+            $0.passesOnStandardError = false
+        }
+        let outcome = try? Runtime.run(configuration) { runtime in
+            let pool = runtime.processes
+            print(await sentence(FateCall(fate: .throwing), pool))
+            print(await sentence(FateCall(fate: .large, number: 5000), pool))
+            print(await sentence(BoxCall(value: String(repeating: "x", count: 5000)), pool))
+            print(await sentence(FateCall(fate: .exit, number: 3), pool))
+            print(await sentence(FateCall(fate: .kill), pool))
+            let running = Task { await sentence(FateCall(fate: .sleep, number: 60_000), pool, 1) }
+            try await until { pool.snapshot().busyCount == 1 }
+            let queued = Task { await sentence(FateCall(fate: .sleep), pool, 2) }
+            try await until { pool.snapshot().queueDepth == 1 }
+            print(await sentence(FateCall(fate: .sleep), pool))
+            print(await running.value)
+            _ = await queued.value
+            return pool
+        }
+        // Workers of a program that is one of ours, and does not have the call.
+        let other = configuration.with {
+            $0.processes.executable = FilePath(ownFolder).appending("EmbeddedProbe")
+        }
+        let outcome2 = try? Runtime.run(other) { runtime in
+            print(await sentence(EchoCall(text: "x"), runtime.processes))
+            print("deaths: \(runtime.processes.snapshot().deaths)")
+            guard let ended = try outcome?.value else { return }
+            print(await sentence(EchoCall(text: "x"), ended))
+        }
+        print("ended: \((try? outcome2?.value) != nil)")
+    }
+
+    private static func sentence<C: ProcessPool.Call>(
+        _ call: C,
+        _ pool: ProcessPool,
+        _ seconds: Int? = nil
+    ) async -> String {
+        do {
+            return "\(try await pool.run(call, timeout: seconds.map { .seconds($0) }))"
+        } catch { return "\(error)" }
+    }
+
+    /// Where this program stands.
+    private static var ownFolder: String {
+        var buffer = [CChar](repeating: 0, count: 4096)
+        let count = readlink("/proc/self/exe", &buffer, buffer.count)
+        let bytes = buffer.prefix(max(0, count)).map(UInt8.init(bitPattern:))
+        let path = String(decoding: bytes, as: UTF8.self)
+        return String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
+    }
+
     /// What is not for a worker: descriptors, and signals that reach a whole group.
     static func strays() {
         Runtime.main(configuration { $0.workerCount = 1 }) { runtime in

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import Glibc
 import Noria
 import NoriaSystem
 import TestSupport
@@ -132,6 +133,87 @@ extension EmbeddingTests {
             #expect(late?.errno == .badFileDescriptor)
         }
         await #expect(throws: RuntimeError.self) { try await File.read("/", limit: 1) }
+        withExtendedLifetime(keep) {}
+    }
+
+    @Test(
+        "a full disk, a folder in a file's place and a path that can't be are said",
+        arguments: settings
+    )
+    func badPlaces(setting: Setting) async throws {
+        let (keep, folder) = try folder()
+        let long = String(repeating: "x", count: 300)
+        func said(_ body: () async throws -> Void) async -> String {
+            do {
+                try await body()
+                return "done"
+            } catch { return "\(error)" }
+        }
+        let full =
+            "No space left on device (ENOSPC); the file system is full; what was written"
+            + " before is still there"
+        let isFolder =
+            "Is a directory (EISDIR); a directory stands there; 'File.entries(of:)'"
+            + " lists it"
+        let isNone = "Not a directory (ENOTDIR)"
+        try await withRuntime(setting.configuration) { _ in
+            let (file, below) = (folder.appending("file"), folder.appending("file/below"))
+            try await File.write([1], to: file)
+            let seen = [
+                await said { try await File.write([1], to: "/dev/full") },
+                await said { try await withFile("/dev/full", .writeOnly) { try await $0.sync() } },
+                await said { try await File.write([1], to: folder) },
+                await said { try await withFile(folder, .readWrite) { _ in } },
+                await said { try await withFile(folder) { for try await _ in $0.chunks() {} } },
+                await said { _ = try await File.read(below, limit: 1) },
+                await said { _ = try await File.entries(of: file) },
+                await said { try await File.rename(folder, to: below) },
+                await said { _ = try await File.status(of: FilePath("/" + long)) },
+            ]
+            #expect(
+                seen == [
+                    "write /dev/full: \(full)", "sync /dev/full: Invalid argument (EINVAL)",
+                    "write \(folder): \(isFolder)", "open \(folder): \(isFolder)",
+                    "read from \(folder): \(isFolder)", "read \(below): \(isNone)",
+                    "list \(file): \(isNone)", "rename to \(below) \(folder): \(isNone)",
+                    "ask about /\(long): File name too long (ENAMETOOLONG)",
+                ]
+            )
+        }
+        withExtendedLifetime(keep) {}
+    }
+
+    /// Takes nobody's rights to files for this thread: root may read everything else.
+    private static func becomeNobody() throws {
+        let address = try #require(dlsym(nil, "setfsuid"))
+        // SAFETY: `int setfsuid(uid_t)`, sys/fsuid.h, which Swift's module of the C library lacks.
+        let call = unsafeBitCast(address, to: (@convention(c) (UInt32) -> Int32).self)
+        _ = call(65_534)
+    }
+
+    @Test("a file that is not for this user is said to be so", arguments: settings)
+    func denied(setting: Setting) async throws {
+        let (keep, folder) = try folder()
+        let path = folder.appending("secret")
+        let configuration = setting.configuration.with {
+            $0.blocking.threadLimit = 1
+            $0.blocking.maximumThreadLimit = 1
+        }
+        try await withRuntime(configuration) { runtime in
+            try await File.write([1], to: path)
+            try await runtime.blocking.run {
+                chmod(path.string, 0)
+                try Self.becomeNobody()
+            }
+            let error = await #expect(throws: FileError.self) {
+                try await File.read(path, limit: 10)
+            }
+            #expect(
+                error?.description
+                    == "read \(path): Permission denied (EACCES); this user lacks the right, on the"
+                    + " file or on a folder above it"
+            )
+        }
         withExtendedLifetime(keep) {}
     }
 

@@ -35,6 +35,37 @@ struct ParkerTests {
     }
 }
 
+@Suite("What the kernel tells of a thread")
+struct KernelWaitTests {
+    @Test(
+        "a wait for another thread counts when it has no time limit, and what is no wait never",
+        arguments: [(Int64.max, true), (60_000_000_000, false)]
+    )
+    func limits(nanoseconds: Int64, isForAnother: Bool) throws {
+        let (parker, id) = (Parker(), Locked<Int32>(0))
+        let thread = try Thread.startJoinable {
+            id.withLock { $0 = Thread.id }
+            _ = parker.park(nanoseconds: nanoseconds)
+        }
+        defer {
+            parker.rouse()
+            thread.join()
+        }
+        // It may stand before the futex for a while: its start, or a lock.
+        try Waiting.until("the thread to park") {
+            let id = id.withLock { $0 }
+            guard id != 0, let text = KernelWait.text(ofThread: id), text.contains("futex") else {
+                return false
+            }
+            return KernelWait.isForAnotherThread(id) == isForAnother
+        } seen: {
+            KernelWait.text(ofThread: id.withLock { $0 }) ?? "nothing"
+        }
+        #expect(!KernelWait.isForAnotherThread(Thread.id))
+        #expect(!KernelWait.isForAnotherThread(0))
+    }
+}
+
 @Suite("A file's descriptor")
 struct FileHandleTests {
     @Test("it is closed by the last who uses it, and nobody comes after the close")

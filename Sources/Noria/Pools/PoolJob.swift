@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import NoriaSystem
+internal import Synchronization
 
 /// One thing that a pool's thread is to run, and its place in the queue.
 ///
@@ -18,7 +19,7 @@ final class PoolJob: TaskExecutor, @unchecked Sendable {
         /// On one of the pool's threads.
         case running
         /// Taken out of the queue, or never let in: nothing is to be run.
-        case cancelled, closed
+        case cancelled, closed, deadlocked
     }
 
     /// What a thread runs.
@@ -31,6 +32,9 @@ final class PoolJob: TaskExecutor, @unchecked Sendable {
 
     let pool: ThreadPool
     let name: String
+    /// The job whose body began the task that calls, if it had not ended then.
+    let ancestor: PoolJob?
+    let hasEnded = Atomic(false)
     /// Whether it holds one of the places that the queue's limit counts.
     let isBounded: Bool
     var work: Work?
@@ -49,9 +53,10 @@ final class PoolJob: TaskExecutor, @unchecked Sendable {
     unowned(unsafe) var previous: PoolJob?
     var level = 0
 
-    init(_ pool: ThreadPool, _ name: String, isBounded: Bool) {
+    init(_ pool: ThreadPool, _ name: String, isBounded: Bool, ancestor: PoolJob? = nil) {
         self.pool = pool
         self.name = name
+        self.ancestor = ancestor
         self.isBounded = isBounded
         arrival = MonotonicClock.now
     }
@@ -116,6 +121,18 @@ struct PoolQueue {
         if let next { next.previous = job.previous } else { lines[job.level].last = job.previous }
         job.previous = nil
         count -= 1
+    }
+
+    /// All that wait, line by line.
+    var jobs: [PoolJob] {
+        lines.flatMap { line in
+            Array(
+                sequence(state: line.first) { job in
+                    defer { job = job?.next }
+                    return job
+                }
+            )
+        }
     }
 
     mutating func popFirst() -> PoolJob? {

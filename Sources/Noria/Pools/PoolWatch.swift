@@ -75,14 +75,14 @@ extension ThreadPool {
     ///
     /// The watch alone.
     func look(_ now: UInt64) -> UInt64? {
-        let (next, call, step, warning) = state.withLock {
-            state -> (UInt64?, Call, ThreadLimit.Step?, String?) in
-            guard state.window.isOpen else { return (nil, Call(), nil, nil) }
+        let (next, call, step, warning, suspicion) = state.withLock {
+            state -> (UInt64?, Call, ThreadLimit.Step?, String?, Suspicion?) in
+            guard state.window.isOpen else { return (nil, Call(), nil, nil, nil) }
             guard let began = state.window.began else {
                 _ = state.takeProcessorTime()
                 state.limit.beginWatching()
                 state.window.restart(now)
-                return (state.nextLook(now), Call(), nil, nil)
+                return (state.nextLook(now), Call(), nil, nil, nil)
             }
             var step: ThreadLimit.Step?
             if now >= began + ThreadLimit.windowNanoseconds {
@@ -90,11 +90,13 @@ extension ThreadPool {
             }
             let call = state.callThread(now)
             let next = state.window.isOpen ? state.nextLook(now) : nil
-            return (next, call, step, state.overload(now) ?? state.standstill(now))
+            let warning = state.overload(now) ?? state.standstill(now)
+            return (next, call, step, warning, state.suspicion(now))
         }
         perform(call)
         log(step)
         if let warning { logger.warning("pool \(name): \(warning)") }
+        if let suspicion { refuse(suspicion) }
         return next
     }
 
@@ -138,9 +140,7 @@ extension ThreadPool.State {
     /// Said once a minute while every thread there may be has been in one job for 10 s, and others
     /// wait: so it looks when jobs wait for each other.
     fileprivate mutating func standstill(_ now: UInt64) -> String? {
-        guard queue.count > 0, activeCount >= limit.ceiling, now > lastProgress,
-            now - lastProgress > 10_000_000_000, standstillReport.admit(now) != nil
-        else { return nil }
+        guard standsStill(now), standstillReport.admit(now) != nil else { return nil }
         var names: [String: Int] = [:]
         for thread in threads { if let job = thread.job { names[job.name, default: 0] += 1 } }
         let jobs = names.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.prefix(5)

@@ -179,7 +179,7 @@ extension ThreadPool {
                 state.counts.cancelled += 1
                 state.tellWhenEmpty()
                 return freePlace(of: job, &state)
-            case .running, .cancelled, .closed: return nil
+            case .running, .cancelled, .closed, .deadlocked: return nil
             }
         }
         guard let call else { return }

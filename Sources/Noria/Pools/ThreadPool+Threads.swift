@@ -15,6 +15,8 @@ final class PoolThread: @unchecked Sendable {
     /// Roused by who brought a job, and not at the queue yet.
     var isWaking = false
     var hasLeft = false
+    /// The kernel's number, set before it takes its first job.
+    var id: Int32 = 0
     /// What it runs.
     var job: PoolJob?
     /// What the watch saw it had computed.
@@ -71,6 +73,7 @@ extension ThreadPool {
     /// A thread's life.
     private func work(_ thread: PoolThread) {
         Thread.name("noria \(name)")
+        thread.id = Thread.id
         if configuration.niceness > 0 { Thread.lowerPriority(by: configuration.niceness) }
         let idleNanoseconds = configuration.idleTimeout.nanoseconds
         var finished: Finished?

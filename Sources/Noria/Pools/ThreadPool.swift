@@ -117,7 +117,8 @@ public final class ThreadPool: Sendable {
     /// That costs one more task.
     ///
     /// - Throws: what `body` throws; `ThreadPoolError`: `.full` if the pool refuses, `.timedOut`,
-    ///   `.closed` when the runtime has ended; `CancellationError` when `body` has not begun.
+    ///   `.closed` when the runtime has ended, `.wouldDeadlock` when every thread waits for calls like
+    ///   this one; `CancellationError` when `body` has not begun.
     public func run<Value>(
         name: String = #function,
         timeout: Duration? = nil,
@@ -126,7 +127,7 @@ public final class ThreadPool: Sendable {
         // SAFETY: the body moves to the pool's thread and its value back; nobody else has either.
         let body = Unchecked<() throws -> Unchecked<Value>>({ Unchecked(try body()) })
         guard let timeout else {
-            return try await perform(PoolJob(self, name, isBounded: true), body).value
+            return try await perform(makeJob(name), body).value
         }
         return try await perform(name, within: timeout, leavesWhenCancelled: false, body).value
     }
@@ -153,6 +154,10 @@ public final class ThreadPool: Sendable {
     public func makeLane(name: String) -> Lane { Lane(name: name, on: self) }
 
     // MARK: Going there and back
+
+    private func makeJob(_ name: String) -> PoolJob {
+        PoolJob(self, name, isBounded: true, ancestor: PoolJob.presentAncestor)
+    }
 
     /// Takes the calling task to the pool for the time of `body`.
     func perform<Value: Sendable>(
@@ -190,7 +195,7 @@ public final class ThreadPool: Sendable {
         leavesWhenCancelled: Bool,
         _ body: Unchecked<() throws -> Value>
     ) async throws -> Value {
-        let job = PoolJob(self, name, isBounded: true)
+        let job = makeJob(name)
         let race = PoolRace<Value>()
         TaskHook.beginOwn()
         let task = Task(name: name) { @concurrent in
@@ -222,7 +227,21 @@ extension PoolJob {
     /// Runs what the caller gave, unless the job never came to a thread of the pool.
     fileprivate func result<Value>(of body: () throws -> Value) -> Result<Value, any Error> {
         switch place {
-        case .running: Result(catching: body)
+        case .running:
+            PoolJob.$current.withValue(self) {
+                defer { hasEnded.store(true, ordering: .relaxed) }
+                return Result(catching: body)
+            }
+        case .deadlocked:
+            .failure(
+                ThreadPoolError(
+                    .wouldDeadlock,
+                    name,
+                    pool,
+                    "it waits for a thread, and every thread waits in a job that began such a call:"
+                        + " give one of them a pool of its own"
+                )
+            )
         case .closed: .failure(ThreadPoolError(.closed, name, pool, "the runtime has ended"))
         case .outside, .queued, .cancelled: .failure(CancellationError())
         }
@@ -238,7 +257,8 @@ public struct ThreadPoolError: Error, CustomStringConvertible, Sendable {
         case full
         /// It was not done in its time.
         case timedOut
-        /// It waits for a pool whose every thread waits for it.
+        /// It waited for a pool whose every thread waited for such a call, for 10 s: a job that
+        /// waits by a semaphore for a task that calls its own pool.
         case wouldDeadlock
         /// The runtime has ended.
         case closed
