@@ -38,6 +38,8 @@ struct TurnLog: ~Copyable, Sendable {
     /// Loop thread only.
     func beginRun(_ now: UInt64) {
         turnLength.reset()
+        // The last turns of the run before may have been long, and its watchdog had gone.
+        longTurns.withLock { $0 = [] }
         stalls.store(0, ordering: .relaxed)
         suppressed.store(0, ordering: .relaxed)
         runEnded.store(0, ordering: .relaxed)

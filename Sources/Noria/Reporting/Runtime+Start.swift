@@ -3,6 +3,16 @@ internal import Logging
 internal import NoriaSystem
 
 extension Runtime {
+    /// Says what is particular about a run that took the process over.
+    func logStart(_ residualCount: Int) {
+        logStart()
+        let logger = configuration.logger
+        if let note = ExecutorInstallation.note { logger.warning("executors: \(note)") }
+        if residualCount > 0 {
+            logger.info("\(residualCount) jobs were left from the run before; they run first")
+        }
+    }
+
     /// Says once what runs here, what was changed, and which variables nothing reads.
     func logStart() {
         let logger = configuration.logger

@@ -342,15 +342,6 @@ public final class Runtime: Sendable {
         do { return .success(try await body(runtime)) } catch { return .failure(error) }
     }
 
-    private func logStart(_ residualCount: Int) {
-        logStart()
-        let logger = configuration.logger
-        if let note = ExecutorInstallation.note { logger.warning("executors: \(note)") }
-        if residualCount > 0 {
-            logger.info("\(residualCount) jobs were left from the run before; they run first")
-        }
-    }
-
     func exitCode<Value>(of result: Result<Value, any Error>) -> ExitCode {
         switch result {
         case .success: uncaughtErrors.hasEndedRun ? .failure : .clean
