@@ -80,8 +80,14 @@ final class Faults: Sendable {
 
 /// What no code on a loop may do.
 ///
-/// It sleeps again after EINTR, until its time is over.
+/// It sleeps again after EINTR, until its time is over. The loop keeps the call from being the last
+/// thing here, in whose place the optimiser would put it.
 @inline(never)
 func blockOnPurpose(milliseconds: Int) {
-    Thread.sleep(nanoseconds: Int64(milliseconds) * 1_000_000)
+    let end = MonotonicClock.now + UInt64(milliseconds) * 1_000_000
+    var now = MonotonicClock.now
+    while now < end {
+        Thread.sleep(nanoseconds: Int64(end - now))
+        now = MonotonicClock.now
+    }
 }
