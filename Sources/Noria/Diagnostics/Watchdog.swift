@@ -31,7 +31,7 @@ final class Watchdog: Sendable {
 
     /// When the loops turn: their threads are known then.
     func begin() {
-        guard configuration.watchesLoops else { return }
+        guard configuration.watchesLoops, Instrumentation.isOn else { return }
         do throws(Errno) {
             let thread = try Thread.startJoinable { [self] in run() }
             state.withLock { $0.thread = thread }
