@@ -170,11 +170,17 @@ extension EmbeddingTests {
         #expect(received == Self.bytes)
     }
 
-    @Test("a peer that resets in the middle is an error, not a signal", arguments: settings)
-    func sentToReset(setting: Setting) async throws {
+    @Test(
+        "a peer that resets in the middle is an error, not a signal",
+        arguments: settings,
+        [false, true]
+    )
+    func sentToReset(setting: Setting, endsFirst: Bool) async throws {
         try await withSentFile(setting) { file, connection, peer in
             let task = try await sending(file, to: connection)
             let count = try await plainly {
+                // Behind an end the kernel calls a reset EPIPE, and has a signal for it.
+                if endsFirst { peer.endSending() }
                 defer { peer.abort() }
                 return try peer.receive(exactly: 100_000).count
             }
