@@ -22,11 +22,18 @@ static _Atomic uint32_t word;
 static _Atomic int pending;
 static struct noria_stack slot;
 
+#if defined(__aarch64__)
+// The kernel's order of them (asm/sigcontext.h), which every C library's header repeats.
+struct registers {
+    uint64_t fault_address, general[31], stack, place;
+};
+#endif
+
 static uintptr_t interrupted_at(const ucontext_t *context) {
 #if defined(__x86_64__)
     return (uintptr_t)context->uc_mcontext.gregs[REG_RIP];
 #elif defined(__aarch64__)
-    return (uintptr_t)context->uc_mcontext.pc;
+    return (uintptr_t)((const struct registers *)&context->uc_mcontext)->place;
 #else
     return 0;
 #endif

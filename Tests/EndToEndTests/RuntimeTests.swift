@@ -158,7 +158,7 @@ struct RuntimeTests {
                 "index: 0 connections: 0", "both ends open: 2", "turns go on: true",
                 "completions: true", "high water: true", "all closed", "local: true",
                 "none remote: true", "remote: 1000", "at most a wakeup each: true", "depth: 0",
-                "timers: 50",
+                "woken: true", "timers: 50",
                 "from outside: 1 running", "backend: true", "check: backend",
                 "check: default executor", "check: optimised build", "check: signals and deadline",
                 "check: exception handler", "ended: ()",
