@@ -224,14 +224,19 @@ public final class ThreadPool: Sendable {
 }
 
 extension PoolJob {
+    /// Runs it as what its tasks descend from.
+    ///
+    /// The result stands outside: its type inside would be looked up for each job.
+    private func run<Value>(_ body: () throws -> Value) -> Result<Value, any Error> {
+        defer { hasEnded.store(true, ordering: .relaxed) }
+        return Result { try PoolJob.$current.withValue(self, operation: body) }
+    }
+
     /// Runs what the caller gave, unless the job never came to a thread of the pool.
     fileprivate func result<Value>(of body: () throws -> Value) -> Result<Value, any Error> {
         switch place {
         case .running:
-            PoolJob.$current.withValue(self) {
-                defer { hasEnded.store(true, ordering: .relaxed) }
-                return Result(catching: body)
-            }
+            run(body)
         case .deadlocked:
             .failure(
                 ThreadPoolError(
