@@ -297,22 +297,27 @@ int noria_tasks_end_self_test(void) {
 // MARK: Cancelling
 
 size_t noria_tasks_cancel_all(void) {
+    // All are gathered before the first is cancelled. A task that is made since, by whoever reacts to
+    // a cancellation, begins when all is being cancelled, and often is there to outlive it: a library
+    // that ends a child process in order does that in a task of its own.
+    size_t capacity = noria_task_count_foreign();
+    void **tasks = capacity ? malloc(capacity * sizeof(void *)) : NULL;
+    if (!tasks) return 0;
+    size_t count = 0;
+    for (unsigned shard = 0; shard < NORIA_TASK_SHARDS; shard += 1) {
+        size_t room = capacity - count;
+        size_t found = noria_task_retain_foreign(shard, tasks + count, room);
+        count += found < room ? found : room;
+    }
     void *current = swift_task_getCurrent();
     size_t cancelled = 0;
-    for (unsigned shard = 0; shard < NORIA_TASK_SHARDS; shard += 1) {
-        size_t capacity = noria_task_retain_foreign(shard, NULL, 0);
-        void **tasks = capacity ? malloc(capacity * sizeof(void *)) : NULL;
-        if (!tasks) continue;
-        // Tasks that are made meanwhile are not met: they begin when all is being cancelled.
-        size_t count = noria_task_retain_foreign(shard, tasks, capacity);
-        for (size_t index = 0; index < (count < capacity ? count : capacity); index += 1) {
-            if (tasks[index] != current) {
-                swift_task_cancel(tasks[index]);
-                cancelled += 1;
-            }
-            swift_release(tasks[index]);
+    for (size_t index = 0; index < count; index += 1) {
+        if (tasks[index] != current) {
+            swift_task_cancel(tasks[index]);
+            cancelled += 1;
         }
-        free(tasks);
+        swift_release(tasks[index]);
     }
+    free(tasks);
     return cancelled;
 }

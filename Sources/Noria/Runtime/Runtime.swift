@@ -307,8 +307,9 @@ public final class Runtime: Sendable {
         TaskHook.endOwn()
         shutdown.onCancel { [self] in
             task.cancel()
-            return spawned.cancel() + cancelPlainTasks()
+            return spawned.cancel()
         }
+        shutdown.onLateCancel { [self] in cancelPlainTasks() }
         loop.run(budget)
         shutdown.closeLeftovers()
         ExecutorInstallation.setRunning(nil)

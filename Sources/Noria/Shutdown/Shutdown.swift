@@ -49,6 +49,7 @@ public final class Shutdown: Sendable {
         var cancelled: [String] = []
         var onRequest: (@Sendable () -> Void)?
         var cancelTasks: (@Sendable () -> [String])?
+        var cancelLater: (@Sendable () -> [String])?
         /// What names those that have not ended.
         var unended: (@Sendable () -> [String])?
         /// The deadline's thread, and what it waits for.
@@ -148,6 +149,11 @@ public final class Shutdown: Sendable {
         state.withLock { $0.cancelTasks = action }
     }
 
+    /// What cancels those that may be there to end others in order, and so have a while for it.
+    func onLateCancel(_ action: @escaping @Sendable () -> [String]) {
+        state.withLock { $0.cancelLater = action }
+    }
+
     /// What the tasks that the deadline has not seen end are called.
     func onDeadline(_ unended: @escaping @Sendable () -> [String]) {
         state.withLock { $0.unended = unended }
@@ -191,11 +197,13 @@ public final class Shutdown: Sendable {
         }
     }
 
-    fileprivate enum Step: UInt { case cancel, abort }
+    fileprivate enum Step: UInt { case cancel, cancelLater, abort }
 
     fileprivate func take(_ step: Step) {
         switch step {
         case .cancel: cancel()
+        case .cancelLater:
+            if let names = state.withLock({ $0.cancelLater })?() { noteCancelled(names) }
         case .abort:
             guard advance(to: .closing) else { return }
             for (_, drainable) in state.withLock({ $0.drainables }) { drainable.abort() }
@@ -208,6 +216,13 @@ public final class Shutdown: Sendable {
     func cancel() {
         guard advance(to: .cancelling) else { return }
         if let names = state.withLock({ $0.cancelTasks })?() { noteCancelled(names) }
+        loop.perform { [self] in
+            _ = loop.timers.add(
+                deadline: MonotonicClock.now &+ UInt64(policy.lateCancelDelay.nanoseconds),
+                owner: ShutdownSteps(self),
+                context: Step.cancelLater.rawValue
+            )
+        }
     }
 
     /// Has a report name what was cancelled when all else had ended.
@@ -284,6 +299,7 @@ public final class Shutdown: Sendable {
             state.phase = .ended
             state.onRequest = nil
             state.cancelTasks = nil
+            state.cancelLater = nil
             state.unended = nil
             state.drainables = []
             let report = ShutdownReport(

@@ -27,6 +27,10 @@ public struct ShutdownPolicy: Sendable, Hashable {
 
     /// How long the body may go on when all streams have drained: 2 s, at most a tenth.
     var settleTime: Duration { min(.seconds(2), deadline * 0.1) }
+
+    /// From the cancelling of the body to that of the tasks which nobody holds: one of those may be
+    /// there to end what the body had in hand, as a library does that ends a child process.
+    var lateCancelDelay: Duration { min(.seconds(3), deadline * 0.1) }
 }
 
 /// A POSIX signal.
