@@ -6,22 +6,6 @@ import Testing
 
 @Suite("errors that nobody awaits are met once, and live tasks are listed", .serialized)
 struct PlainTaskTests {
-    private func finished(
-        _ name: String,
-        _ backend: String,
-        arguments: [String] = [],
-        loops: String? = nil
-    ) throws -> (lines: [String], errors: String) {
-        var environment = ["NORIA_BACKEND": backend]
-        environment["NORIA_LOOPS"] = loops
-        let process = try ChildProcess("NoriaProbe", [name] + arguments, environment: environment)
-        let exit = try process.waitForExit(seconds: 60)
-        let text = try process.output.all()
-        let errors = try process.errors.all()
-        #expect(exit == .code(0), "\(text) \(errors)")
-        return (text.split(separator: "\n").map(String.init), errors)
-    }
-
     /// `Scripts/long` asks for 200,000.
     private static let count = getenv("NORIA_FAILING_TASKS").map { String(cString: $0) } ?? "20000"
 
@@ -32,7 +16,12 @@ struct PlainTaskTests {
     )
     func failing(backend: String, loops: String) throws {
         let count = Self.count
-        let (lines, _) = try finished("plain errors", backend, arguments: [count], loops: loops)
+        let (lines, _) = try Probe.finished(
+            "plain errors",
+            backend,
+            arguments: [count],
+            environment: ["NORIA_LOOPS": loops]
+        )
         #expect(
             lines == [
                 "before the end: true", "ended: ()", "reported: \(count) of \(count)", "twice: 0",
@@ -44,7 +33,7 @@ struct PlainTaskTests {
 
     @Test("what somebody awaits, or a scope owns, is not reported", arguments: Backends.all)
     func awaited(backend: String) throws {
-        let (lines, _) = try finished("plain errors awaited", backend)
+        let (lines, _) = try Probe.finished("plain errors awaited", backend)
         #expect(
             lines == [
                 "ended: ()", "reported: [:]",
@@ -58,7 +47,7 @@ struct PlainTaskTests {
         arguments: Backends.all
     )
     func atShutdown(backend: String) throws {
-        let (lines, errors) = try finished("plain errors at shutdown", backend)
+        let (lines, errors) = try Probe.finished("plain errors at shutdown", backend)
         #expect(
             lines == [
                 "ended: ()", "sum: 10101", "held back: true",
@@ -72,7 +61,7 @@ struct PlainTaskTests {
 
     @Test("a handler is told who threw, in the task's own locals", arguments: Backends.all)
     func kinds(backend: String) throws {
-        let (lines, errors) = try finished("error kinds", backend)
+        let (lines, errors) = try Probe.finished("error kinds", backend)
         #expect(
             Set(lines) == [
                 "plain: task plain numbered true loop 0 connection false request r1",
@@ -91,7 +80,7 @@ struct PlainTaskTests {
 
     @Test("a handler that fails is not called for it: the log is", arguments: Backends.all)
     func failingHandler(backend: String) throws {
-        let (lines, errors) = try finished("failing handler", backend)
+        let (lines, errors) = try Probe.finished("failing handler", backend)
         #expect(
             lines == [
                 "the loop goes on: loop 0", "ended: ()",
@@ -125,7 +114,7 @@ struct PlainTaskTests {
     func many(backend: String) throws {
         // The thread sanitizer takes ten times as long.
         let count = StackCapture.isPossible ? 100_000 : 5_000
-        let (lines, errors) = try finished("many tasks", backend, arguments: ["\(count)"])
+        let (lines, errors) = try Probe.finished("many tasks", backend, arguments: ["\(count)"])
         #expect(
             lines == [
                 "listed: \(count / 2) odd", "ordered: true", "ids: true", "on: [0]",
@@ -141,7 +130,7 @@ struct PlainTaskTests {
 
     @Test("a listed task says where it is and whether it was cancelled", arguments: Backends.all)
     func listed(backend: String) throws {
-        let (lines, _) = try finished("listed tasks", backend)
+        let (lines, _) = try Probe.finished("listed tasks", backend)
         #expect(
             lines == [
                 "sleeper: 1 cancelled true", "age: true", "cut: true", "body: true", "none left",

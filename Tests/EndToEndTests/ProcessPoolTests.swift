@@ -6,28 +6,12 @@ import Testing
 @Suite("a pool of worker processes")
 struct ProcessPoolTests {
     /// What a probe printed, on one backend.
-    private func lines(
-        _ name: String,
-        _ backend: String,
-        environment: [String: String] = [:]
-    ) throws -> [String] {
-        let process = try ChildProcess(
-            "NoriaProbe",
-            [name],
-            environment: environment.merging(["NORIA_BACKEND": backend]) { $1 }
-        )
-        let exit = try process.waitForExit(seconds: 30)
-        let text = try process.output.all()
-        #expect(exit == .code(0), "\(text) \(process.errors.text)")
-        return text.split(separator: "\n").map(String.init)
-    }
-
     @Test(
         "runs typed calls, and each way for a worker to end costs its own call",
         arguments: Backends.all
     )
     func plain(backend: String) throws {
-        let lines = try lines("process pool", backend)
+        let lines = try Probe.finished("process pool", backend).lines
         #expect(
             lines == [
                 "before the runtime", "snapshot before: true",
@@ -44,7 +28,7 @@ struct ProcessPoolTests {
 
     @Test("a call ends early by time, size, a full queue and cancellation", arguments: Backends.all)
     func ends(backend: String) throws {
-        let lines = try lines("process ends", backend)
+        let lines = try Probe.finished("process ends", backend).lines
         #expect(
             lines == [
                 "large call: frameTooLarge", "large result: frameTooLarge", "timed out: timedOut",
@@ -57,7 +41,7 @@ struct ProcessPoolTests {
 
     @Test("a cancelled call ends its worker only when that was asked for", arguments: Backends.all)
     func cancelling(backend: String) throws {
-        let lines = try lines("process cancelling", backend)
+        let lines = try Probe.finished("process cancelling", backend).lines
         #expect(
             lines == [
                 "let finish: CancellationError()", "let finish: same worker: true",
@@ -74,7 +58,7 @@ struct ProcessPoolTests {
     func resting(backend: String) throws {
         let trap = "trap: killed(signal: \(Self.trap))"
         #expect(
-            try lines("process resting", backend) == [
+            try Probe.finished("process resting", backend).lines == [
                 trap, trap, trap, "resting: true", "refused: resting", "after the rest: back",
                 "resting: false",
             ]
@@ -84,7 +68,7 @@ struct ProcessPoolTests {
     @Test("a worker that is refused memory is told from one that traps", arguments: Backends.all)
     func memory(backend: String) throws {
         #expect(
-            try lines("process memory", backend) == [
+            try Probe.finished("process memory", backend).lines == [
                 "before: small", "greedy: outOfMemory", "trap: killed(signal: \(Self.trap))",
                 "after: small",
             ]
@@ -93,7 +77,7 @@ struct ProcessPoolTests {
 
     @Test("a program that is missing, or no worker, is named in the error", arguments: Backends.all)
     func strangers(backend: String) throws {
-        let lines = try lines("process strangers", backend)
+        let lines = try Probe.finished("process strangers", backend).lines
         #expect(
             lines == [
                 "startFailed: EchoCall: /no/such/worker can't be started: No such file or directory"
@@ -112,7 +96,7 @@ struct ProcessPoolTests {
         arguments: Backends.all
     )
     func words(backend: String) throws {
-        let lines = try lines("process words", backend)
+        let lines = try Probe.finished("process words", backend).lines
         #expect(
             lines == [
                 "FateCall: it threw: Mistake()",
@@ -152,7 +136,7 @@ struct ProcessPoolTests {
     func strays() throws {
         for backend in Backends.all {
             #expect(
-                try lines("process strays", backend) == [
+                try Probe.finished("process strays", backend).lines == [
                     "open: 0=/dev/null 1=pipe 2=pipe 3=socket", "kept: true, port: true",
                     "signalled: sleep, deaths: 0",
                 ]

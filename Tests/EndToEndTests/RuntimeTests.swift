@@ -5,28 +5,12 @@ import Testing
 
 @Suite("what a runtime offers beside its sockets")
 struct RuntimeTests {
-    private func finished(
-        _ name: String,
-        _ backend: String
-    ) throws -> (lines: [String], errors: String) {
-        let process = try ChildProcess(
-            "NoriaProbe",
-            [name],
-            environment: ["NORIA_BACKEND": backend]
-        )
-        let exit = try process.waitForExit()
-        let text = try process.output.all()
-        let errors = try process.errors.all()
-        #expect(exit == .code(0), "\(text) \(errors)")
-        return (text.split(separator: "\n").map(String.init), errors)
-    }
-
     @Test(
         "spawned tasks run where they should, and their errors are logged",
         arguments: Backends.all
     )
     func spawn(backend: String) throws {
-        let (lines, errors) = try finished("spawn", backend)
+        let (lines, errors) = try Probe.finished("spawn", backend)
         #expect(
             lines == [
                 "once: loop 0", "name: once numbered: true", "on main: loop 0",
@@ -45,7 +29,7 @@ struct RuntimeTests {
 
     @Test("a run ends when its spawned tasks have, cancelled if need be", arguments: Backends.all)
     func spawnAtShutdown(backend: String) throws {
-        let (lines, errors) = try finished("spawn at shutdown", backend)
+        let (lines, errors) = try Probe.finished("spawn at shutdown", backend)
         #expect(
             lines == [
                 "cleaned up: true", "report: the body returned 0",
@@ -122,7 +106,7 @@ struct RuntimeTests {
         arguments: Backends.all
     )
     func signalEdges(backend: String) throws {
-        let (lines, errors) = try finished("signals at the edges", backend)
+        let (lines, errors) = try Probe.finished("signals at the edges", backend)
         #expect(
             lines == [
                 #"together: ["SIGHUP", "SIGUSR1"]"#, "on main: SIGHUP", "never: ended",
@@ -138,7 +122,7 @@ struct RuntimeTests {
 
     @Test("the runtime's clock is never early and leaves no timer", arguments: Backends.all)
     func clock(backend: String) throws {
-        let (lines, _) = try finished("clock", backend)
+        let (lines, _) = try Probe.finished("clock", backend)
         let cancelled = "failure(Swift.CancellationError())"
         #expect(
             lines == [
@@ -152,7 +136,7 @@ struct RuntimeTests {
 
     @Test("a loop's numbers can be read by anyone at any time", arguments: Backends.all)
     func snapshot(backend: String) throws {
-        let (lines, _) = try finished("snapshot", backend)
+        let (lines, _) = try Probe.finished("snapshot", backend)
         #expect(
             lines == [
                 "index: 0 connections: 0", "both ends open: 2", "turns go on: true",

@@ -6,26 +6,12 @@ import Testing
 @Suite("a program that gives its process to Runtime.run")
 struct TakeoverTests {
     /// What a probe printed, on one backend.
-    private func lines(
-        _ name: String,
-        _ backend: String,
-        jobsPerTurn: String? = nil
-    ) throws -> [String] {
-        var environment = ["NORIA_BACKEND": backend]
-        environment["NORIA_JOBS_PER_TURN"] = jobsPerTurn
-        let process = try ChildProcess("NoriaProbe", [name], environment: environment)
-        let exit = try process.waitForExit()
-        let text = try process.output.all()
-        #expect(exit == .code(0), "\(text) \(process.errors.text)")
-        return text.split(separator: "\n").map(String.init)
-    }
-
     @Test(
         "every kind of concurrent code runs on the loop, with no thread of Dispatch's beside",
         arguments: Backends.all
     )
     func executors(backend: String) throws {
-        let lines = try lines("executors", backend)
+        let lines = try Probe.finished("executors", backend).lines
         #expect(
             lines == [
                 "body: loop 0", "task: loop 0", "detached: loop 0", "plain actor: loop 0",
@@ -39,7 +25,7 @@ struct TakeoverTests {
 
     @Test("runs follow each other and leave descriptors, threads and signals as they were")
     func twice() throws {
-        let lines = try lines("twice", Backends.all[0])
+        let lines = try Probe.finished("twice", Backends.all[0]).lines
         #expect(
             lines == [
                 "run 1: 1", "run 2: 2", "run 3: 3", "descriptors equal: true",
@@ -50,7 +36,7 @@ struct TakeoverTests {
 
     @Test("a nested run and one off the main thread throw a sentence")
     func nested() throws {
-        let lines = try lines("nested", Backends.all[0])
+        let lines = try Probe.finished("nested", Backends.all[0]).lines
         #expect(lines.count == 2)
         #expect(lines.first?.contains("it began at NoriaProbe/Runs.swift:") == true)
         #expect(lines.last?.contains("call it from a plain 'static func main()'") == true)
@@ -58,7 +44,7 @@ struct TakeoverTests {
 
     @Test("what resumes after the end of a run is run by the next", arguments: Backends.all)
     func residual(backend: String) throws {
-        let lines = try lines("residual", backend)
+        let lines = try Probe.finished("residual", backend).lines
         #expect(lines.prefix(2) == ["plain resumed: elsewhere", "between"])
         #expect(
             Set(lines.dropFirst(2).dropLast())
@@ -69,13 +55,13 @@ struct TakeoverTests {
 
     @Test("hops between actors and sleeps are counted exactly", arguments: Backends.all)
     func stress(backend: String) throws {
-        let lines = try lines("stress", backend)
+        let lines = try Probe.finished("stress", backend).lines
         #expect(lines == ["plain: 20000", "pinned: 20000", "main: 20000", "slept: 400"])
     }
 
     @Test("each operation costs the enqueues that were proved possible")
     func enqueues() throws {
-        let lines = try lines("enqueues", Backends.all[0])
+        let lines = try Probe.finished("enqueues", Backends.all[0]).lines
         #expect(
             lines == [
                 "concurrent call: 0", "default actor and back: 0", "yield: 2", "task value: 2",
@@ -103,7 +89,7 @@ struct TakeoverTests {
 
     @Test("the reading and writing forms keep their promises", arguments: Backends.all)
     func network(backend: String) throws {
-        let lines = try lines("network", backend)
+        let lines = try Probe.finished("network", backend).lines
         #expect(
             lines == [
                 "lines: <one><two><><last>", "long line: tooLong", "frames: 7=hi;8=;9=!;",
@@ -126,7 +112,11 @@ struct TakeoverTests {
     func elsewhere(probe: String, backend: String) throws {
         let place = probe == "elsewhere" ? "elsewhere" : "loop 1"
         for jobsPerTurn in [nil, "1"] {
-            let lines = try lines(probe, backend, jobsPerTurn: jobsPerTurn)
+            let lines = try Probe.finished(
+                probe,
+                backend,
+                environment: ["NORIA_JOBS_PER_TURN": jobsPerTurn]
+            ).lines
             // The two ends talk in an order of their own.
             #expect(
                 lines.sorted()
@@ -147,7 +137,7 @@ struct TakeoverTests {
 
     @Test("misuse ends in an error, and costs nobody his bytes", arguments: Backends.all)
     func misuses(backend: String) throws {
-        let lines = try lines("misuses", backend)
+        let lines = try Probe.finished("misuses", backend).lines
         // The two ends talk in an order of their own.
         #expect(
             lines.sorted()
@@ -166,13 +156,17 @@ struct TakeoverTests {
         [nil, "1"] as [String?]
     )
     func onActor(backend: String, jobsPerTurn: String?) throws {
-        let lines = try lines("on actor", backend, jobsPerTurn: jobsPerTurn)
+        let lines = try Probe.finished(
+            "on actor",
+            backend,
+            environment: ["NORIA_JOBS_PER_TURN": jobsPerTurn]
+        ).lines
         #expect(lines == ["echoed: 200", "refused: refused", "ended: ()"])
     }
 
     @Test("time-outs cancel, name and keep what they should", arguments: Backends.all)
     func timeouts(backend: String) throws {
-        let lines = try lines("timeouts", backend)
+        let lines = try Probe.finished("timeouts", backend).lines
         #expect(
             lines == [
                 "in time: 42", "late: nap: not done after 0.02 seconds", "after all: kept",

@@ -31,7 +31,7 @@ extension EmbeddingTests {
                     _ = await awaited.result
                 }
             }.finished()
-            try await Self.until(seconds: 10) { seen.withLock(\.count) >= 1000 }
+            try await until("met") { seen.withLock(\.count) >= 1000 }
         }
         #expect(seen.withLock { $0.sorted() } == Array(0..<1000))
     }
@@ -88,11 +88,11 @@ extension EmbeddingTests {
                     }
                 }
             }.finished()
-            try await Self.until(seconds: 20) { gate.withLock(\.count) == count }
+            try await until("met") { gate.withLock(\.count) == count }
             #expect(runtime.snapshot().taskCount >= count)
             #expect(TaskHook.byteCount / runtime.snapshot().taskCount <= 64)
             for continuation in gate.withLock({ $0 }) { continuation.resume() }
-            try await Self.until(seconds: 20) { TaskHook.byteCount < count * 4 }
+            try await until("met") { TaskHook.byteCount < count * 4 }
         }
     }
 }

@@ -65,14 +65,6 @@ extension EmbeddingTests {
         return task
     }
 
-    private func until(_ what: String, _ condition: () -> Bool) async throws {
-        let end = ContinuousClock.now + .seconds(10)
-        while !condition() {
-            guard ContinuousClock.now < end else { throw ChildProcess.Failure("never: \(what)") }
-            try await Task.sleep(for: .milliseconds(1))
-        }
-    }
-
     @Test("what is written while a file is sent goes out after it", arguments: settings)
     func sentInOrder(setting: Setting) async throws {
         let count = Self.byteCount

@@ -43,7 +43,7 @@ extension EmbeddingTests {
                 #expect(report.notes.contains("no stack: not under the thread sanitizer"))
             }
             // It is counted once it is over, at the watchdog's next look.
-            try await Self.until(seconds: 10) { loop.snapshot().stalls == 1 }
+            try await until("counted") { loop.snapshot().stalls == 1 }
             let snapshot = loop.snapshot()
             #expect(snapshot.turnLength.max >= 0.1)
             #expect(snapshot.stallReportsSuppressed == 0)
@@ -96,14 +96,6 @@ extension EmbeddingTests {
             #expect(snapshot.utilization < 0.9)
             let active = snapshot.turnLength.mean * Double(snapshot.turnLength.count)
             #expect(active > 0 && snapshot.utilization > 0)
-        }
-    }
-
-    static func until(seconds: Double, _ condition: () -> Bool) async throws {
-        let end = MonotonicClock.now + UInt64(seconds * 1e9)
-        while !condition() {
-            try #require(MonotonicClock.now < end, "it did not come about within \(seconds) s")
-            try await Task.sleep(for: .milliseconds(1))
         }
     }
 }

@@ -332,4 +332,13 @@ struct EmbeddingTests {
         }
         try await withRuntime(Self.settings[0].configuration) { _ in }
     }
+
+    /// Waits until something has come about, ten seconds at most.
+    func until(_ what: String, _ condition: () -> Bool) async throws {
+        let end = ContinuousClock.now + .seconds(10)
+        while !condition() {
+            guard ContinuousClock.now < end else { throw ChildProcess.Failure("never: \(what)") }
+            try await Task.sleep(for: .milliseconds(1))
+        }
+    }
 }

@@ -16,7 +16,6 @@ private final class SlowDisk: ForwardingBackend {
     }
 
     private let answer: Answer
-    private var answers: [Completion] = []
     private var isFirst = true
     /// Told when an operation was submitted.
     private let isSubmitted: Gate
@@ -43,19 +42,6 @@ private final class SlowDisk: ForwardingBackend {
         if case .whenCancelled(let result) = answer {
             answers.append(Completion(token: token, result: result))
         }
-    }
-
-    override func wait(nanoseconds: Int64, limit: Int, into completions: inout CompletionQueue)
-        -> Bool
-    {
-        let isRoused = base.wait(
-            nanoseconds: answers.isEmpty ? nanoseconds : 0,
-            limit: limit,
-            into: &completions
-        )
-        for answer in answers { completions.append(answer) }
-        answers = []
-        return isRoused
     }
 }
 

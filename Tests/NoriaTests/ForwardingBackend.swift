@@ -5,6 +5,8 @@ import SystemPackage
 /// A backend that has another do everything: what a test wants otherwise it overrides.
 class ForwardingBackend: Backend {
     let base: any Backend
+    /// What the next wait hands over beside the base's.
+    var answers: [Completion] = []
 
     init(_ base: any Backend) { self.base = base }
 
@@ -30,6 +32,13 @@ class ForwardingBackend: Backend {
     }
 
     func wait(nanoseconds: Int64, limit: Int, into completions: inout CompletionQueue) -> Bool {
-        base.wait(nanoseconds: nanoseconds, limit: limit, into: &completions)
+        let isRoused = base.wait(
+            nanoseconds: answers.isEmpty ? nanoseconds : 0,
+            limit: limit,
+            into: &completions
+        )
+        for answer in answers { completions.append(answer) }
+        answers = []
+        return isRoused
     }
 }

@@ -11,7 +11,6 @@ import Testing
 /// A kernel whose word on a receive that is cancelled is a byte, which was faster; later cancels
 /// are obeyed.
 private final class LateBackend: ForwardingBackend {
-    private var answers: [Completion] = []
     private var receiving: Token?
     private var lateByteCount: Int
 
@@ -40,19 +39,6 @@ private final class LateBackend: ForwardingBackend {
         }
         lateByteCount -= 1
         answers.append(Completion(token: token, result: 1, buffer: buffers.take()))
-    }
-
-    override func wait(nanoseconds: Int64, limit: Int, into completions: inout CompletionQueue)
-        -> Bool
-    {
-        let isRoused = base.wait(
-            nanoseconds: answers.isEmpty ? nanoseconds : 0,
-            limit: limit,
-            into: &completions
-        )
-        for answer in answers { completions.append(answer) }
-        answers = []
-        return isRoused
     }
 }
 
