@@ -37,20 +37,8 @@ extension Knob {
             "diagnostics.stallStacks",
             "NORIA_STALL_STACKS",
             \.diagnostics.stallStacks,
-            .stallStacks,
+            .choice,
             "Whether a signal takes the stack of a blocked loop for its report."
         ),
     ]
-}
-
-extension KnobForm where Value == RuntimeConfiguration.StallStacks {
-    static var stallStacks: Self {
-        Self(unit: "choice", range: Value.allCases.map(\.rawValue).joined(separator: " or ")) {
-            $0.rawValue
-        } value: {
-            Value(rawValue: $0)
-        } allows: { _ in
-            true
-        }
-    }
 }

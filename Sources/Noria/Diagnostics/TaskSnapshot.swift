@@ -50,6 +50,7 @@ extension Runtime {
         var homes: [UnsafeRawPointer: Int] = [:]
         for loop in eventLoops {
             for object in [loop, loop.serial, loop.tasks] as [AnyObject] {
+                // SAFETY: addresses to compare with, which nobody follows.
                 homes[UnsafeRawPointer(Unmanaged.passUnretained(object).toOpaque())] = loop.index
             }
         }

@@ -75,29 +75,40 @@ extension ThreadPool {
     ///
     /// The watch alone.
     func look(_ now: UInt64) -> UInt64? {
-        let (next, call, step, warning, suspicion) = state.withLock {
-            state -> (UInt64?, Call, ThreadLimit.Step?, String?, Suspicion?) in
-            guard state.window.isOpen else { return (nil, Call(), nil, nil, nil) }
+        let found = state.withLock { state in
+            var found = Found()
+            guard state.window.isOpen else { return found }
             guard let began = state.window.began else {
                 _ = state.takeProcessorTime()
                 state.limit.beginWatching()
                 state.window.restart(now)
-                return (state.nextLook(now), Call(), nil, nil, nil)
+                found.next = state.nextLook(now)
+                return found
             }
-            var step: ThreadLimit.Step?
             if now >= began + ThreadLimit.windowNanoseconds {
-                step = state.closeWindow(now, length: now - began)
+                found.step = state.closeWindow(now, length: now - began)
             }
-            let call = state.callThread(now)
-            let next = state.window.isOpen ? state.nextLook(now) : nil
-            let warning = state.overload(now) ?? state.standstill(now)
-            return (next, call, step, warning, state.suspicion(now))
+            found.call = state.callThread(now)
+            found.next = state.window.isOpen ? state.nextLook(now) : nil
+            found.warning = state.overload(now) ?? state.standstill(now)
+            found.suspicion = state.suspicion(now)
+            return found
         }
-        perform(call)
-        log(step)
-        if let warning { logger.warning("pool \(name): \(warning)") }
-        if let suspicion { refuse(suspicion) }
-        return next
+        perform(found.call)
+        log(found.step)
+        if let warning = found.warning { logger.warning("pool \(name): \(warning)") }
+        if let suspicion = found.suspicion { refuse(suspicion) }
+        return found.next
+    }
+
+    /// What a look has found to do, outside of the lock.
+    private struct Found {
+        /// When to look again.
+        var next: UInt64?
+        var call = Call()
+        var step: ThreadLimit.Step?
+        var warning: String?
+        var suspicion: Suspicion?
     }
 
     func leaveUnwatched() { state.withLock { $0.window.close() } }

@@ -62,7 +62,7 @@ public final class ThreadPool: Sendable {
 
     /// What happens to a call for which the queue has no room.
     @nonexhaustive
-    public enum Admission: String, Sendable, Hashable {
+    public enum Admission: String, Sendable, Hashable, CaseIterable {
         /// It waits: so does whoever calls, and no memory is used but the caller's own.
         case suspend
         /// It throws `ThreadPoolError` of kind `full`.

@@ -57,7 +57,7 @@ extension Knob {
             "processes.whenCancelled",
             "NORIA_WORKER_CANCELLATION",
             \.processes.whenCancelled,
-            .cancellation,
+            .choice,
             "What becomes of a worker whose call is cancelled."
         ),
     ]
@@ -71,19 +71,6 @@ extension KnobForm where Value == FilePath {
             FilePath($0)
         } allows: {
             $0.isAbsolute
-        }
-    }
-}
-
-extension KnobForm where Value == ProcessPool.Cancellation {
-    static var cancellation: Self {
-        let names = Value.allCases.map(\.rawValue).joined(separator: " or ")
-        return Self(unit: "choice", range: names) {
-            $0.rawValue
-        } value: {
-            Value(rawValue: $0)
-        } allows: { _ in
-            true
         }
     }
 }

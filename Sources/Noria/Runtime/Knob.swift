@@ -150,3 +150,16 @@ extension KnobForm where Value == Bool {
         }
     }
 }
+
+extension KnobForm where Value: RawRepresentable<String> & CaseIterable & Sendable {
+    /// One of a few words.
+    static var choice: Self {
+        Self(unit: "choice", range: Value.allCases.map(\.rawValue).joined(separator: " or ")) {
+            $0.rawValue
+        } value: {
+            Value(rawValue: $0)
+        } allows: { _ in
+            true
+        }
+    }
+}

@@ -160,7 +160,7 @@ extension Knob {
                 "\(variable)_WHEN_FULL",
                 path,
                 \.whenFull,
-                .admission,
+                .choice,
                 "Whether one call more waits, or throws."
             ),
             Knob(
@@ -254,18 +254,6 @@ extension KnobForm where Value == BackendPolicy {
             "\($0)"
         } value: {
             BackendPolicy(argument: $0)
-        } allows: { _ in
-            true
-        }
-    }
-}
-
-extension KnobForm where Value == ThreadPool.Admission {
-    static var admission: Self {
-        Self(unit: "policy", range: "suspend or refuse") {
-            $0.rawValue
-        } value: {
-            ThreadPool.Admission(rawValue: $0)
         } allows: { _ in
             true
         }

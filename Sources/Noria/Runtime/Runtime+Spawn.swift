@@ -6,10 +6,10 @@ extension Runtime {
     /// Starts a task that lives as long as the runtime, at most.
     ///
     /// It runs where `body` is isolated, else on `loop`, else on the caller's loop (embedded: the
-    /// first one, when the caller has none, and it keeps to it). What it throws
-    /// is handed to the `UncaughtErrorHandler` under its name. A shutdown waits for it: when the listeners have drained it has
-    /// the settle time (2 s, at most a tenth of the deadline) to return before it is cancelled, and
-    /// `Runtime.run` returns when it has ended. A `CancellationError` is no error then, nor after
+    /// first one, when the caller has none, and it keeps to it). What it throws is handed to the
+    /// `UncaughtErrorHandler` under its name. A shutdown waits for it: when the listeners have
+    /// drained it has the settle time (2 s, at most a tenth of the deadline) to return before it is
+    /// cancelled, and `Runtime.run` returns when it has ended. A `CancellationError` is no error then, nor after
     /// `cancel()`. Once the runtime has ended nothing is started, and that is logged.
     ///
     /// Any thread.
@@ -38,8 +38,8 @@ extension Runtime {
     ///
     /// The schedule is fixed by its begin, so it does not drift: a run that takes longer than the
     /// period skips the ticks that it missed. What a run throws is handed to the
-    /// `UncaughtErrorHandler`, and the next comes as planned. A shutdown ends the waiting at once and treats a run under way as `spawn` does. A
-    /// period under 1 ms is taken for 1 ms.
+    /// `UncaughtErrorHandler`, and the next comes as planned. A shutdown ends the waiting at once and
+    /// treats a run under way as `spawn` does. A period under 1 ms is taken for 1 ms.
     ///
     /// Any thread.
     @discardableResult
