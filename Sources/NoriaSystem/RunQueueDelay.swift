@@ -34,8 +34,6 @@ package struct RunQueueDelay: ~Copyable {
         }
     }
 
-    /// Of the calling thread; 0 where the kernel keeps no such count.
-    package static var ofThisThread: UInt64 {
-        RunQueueDelay(thread: Thread.id)?.read() ?? 0
-    }
+    /// Of the calling thread; nil where the kernel keeps no such count, or no descriptor is left.
+    package static var ofThisThread: UInt64? { RunQueueDelay(thread: Thread.id)?.read() }
 }

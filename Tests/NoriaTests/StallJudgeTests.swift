@@ -16,13 +16,13 @@ struct StallJudgeTests {
     private static func look(
         _ now: UInt64,
         turnBegan: UInt64,
-        delay: UInt64 = 0,
+        delay: UInt64? = 0,
         pause: UInt64 = 0
     ) -> StallJudge.Look {
         StallJudge.Look(
             now: now * ms,
             turnBegan: turnBegan * ms,
-            runQueueDelay: delay * ms,
+            runQueueDelay: delay.map { $0 * ms },
             pause: pause * ms
         )
     }
@@ -30,9 +30,13 @@ struct StallJudgeTests {
     private static func turn(
         _ began: UInt64,
         _ ended: UInt64,
-        delay: UInt64 = 0
+        delay: UInt64? = 0
     ) -> StallJudge.LongTurn {
-        StallJudge.LongTurn(began: began * ms, ended: ended * ms, runQueueDelay: delay * ms)
+        StallJudge.LongTurn(
+            began: began * ms,
+            ended: ended * ms,
+            runQueueDelay: delay.map { $0 * ms }
+        )
     }
 
     @Test("a loop that waits is none, however long")
@@ -93,6 +97,18 @@ struct StallJudgeTests {
             told.append(now)
         }
         #expect(told == [2025])
+    }
+
+    @Test("where the kernel counts no waits, none are taken off; unread ones make no stall")
+    mutating func unreadDelays() {
+        var other = judge
+        _ = other.look(Self.look(100, turnBegan: 0, delay: nil))
+        #expect(other.judge(Self.turn(200, 400, delay: nil), pause: 0)?.length == 200 * Self.ms)
+        _ = judge.look(Self.look(100, turnBegan: 0, delay: 50))
+        #expect(judge.judge(Self.turn(200, 400, delay: nil), pause: 0) == nil)
+        // Nothing wraps round, whatever is added to it.
+        #expect(judge.judge(Self.turn(500, 900, delay: nil), pause: 7 * Self.ms) == nil)
+        #expect(judge.stallCount == 0)
     }
 
     @Test("what the whole process stood still is taken off")

@@ -9,33 +9,36 @@ import Testing
 
 @Suite("Reports: what is let through, what is held back, what is no error")
 struct UncaughtErrorTests {
-    @Test("A window lets its number through and says what it held back before")
-    func window() {
-        var window = ReportWindow(count: 3, nanoseconds: 100)
-        #expect((0..<5).map { window.admit(1000 + $0) } == [0, 0, 0, nil, nil])
-        #expect(window.admit(1099) == nil)
-        // The first of the next window tells of the three.
-        #expect(window.admit(1100) == 3)
-        #expect(window.admit(1101) == 0)
-        // A clock read earlier on another thread opens no window.
-        #expect(window.admit(1099) == 0)
-        #expect(window.admit(1102) == nil)
-        #expect(window.admit(5000) == 1)
+    @Test("A limit lets its number through in any span, and says what it held back before")
+    func limit() {
+        var limit = ReportLimit(count: 3, nanoseconds: 100)
+        #expect((0..<5).map { limit.admit(1000 + $0 * 10) } == [0, 0, 0, nil, nil])
+        #expect(limit.admit(1099) == nil)
+        // The first that stands far enough from the first tells of the three.
+        #expect(limit.admit(1100) == 3)
+        // So would the next: not from the second.
+        #expect(limit.admit(1109) == nil)
+        #expect(limit.admit(1110) == 1)
+        // A clock that was read earlier on another thread opens nothing.
+        #expect(limit.admit(900) == nil)
+        #expect(limit.admit(5000) == 1)
+        var none = ReportLimit(count: 0, nanoseconds: 1)
+        #expect(none.admit(1000) == nil)
     }
 
     @Test("The sum of what was let through and held back is exact, whoever asks")
     func sum() {
-        var window = ReportWindow(count: 20, nanoseconds: 1000)
+        var limit = ReportLimit(count: 20, nanoseconds: 1000)
         var (admitted, told) = (0, 0)
         for step in 0..<100_000 {
-            guard let heldBack = window.admit(UInt64(step * 7)) else { continue }
+            guard let heldBack = limit.admit(UInt64(step * 7)) else { continue }
             admitted += 1
             told += heldBack
         }
-        // All but what the last window still holds back.
+        // All but what it still holds back.
         #expect(admitted + told <= 100_000)
         #expect(admitted + told > 100_000 - 200)
-        // Windows begin at every 143rd step.
+        // Twenty in every 143 steps.
         #expect(admitted == 700 * 20)
     }
 

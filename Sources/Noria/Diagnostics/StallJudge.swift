@@ -14,8 +14,8 @@ struct StallJudge {
         let now: UInt64
         /// When the present turn began; 0 when the loop waits in the kernel.
         let turnBegan: UInt64
-        /// The thread's wait for a processor since it began.
-        let runQueueDelay: UInt64
+        /// The thread's wait for a processor since it began; nil when that can't be read.
+        let runQueueDelay: UInt64?
         /// How long the process stood still since the last look.
         let pause: UInt64
     }
@@ -25,26 +25,25 @@ struct StallJudge {
         let began: UInt64
         let ended: UInt64
         /// As in `Look`, at the turn's end.
-        let runQueueDelay: UInt64
+        let runQueueDelay: UInt64?
     }
 
     let threshold: UInt64
     let reportThreshold: UInt64
-    let reportsPerMinute: Int
 
     private(set) var stallCount: UInt64 = 0
     /// Stalls over the second threshold that were not reported.
     private(set) var suppressedCount: UInt64 = 0
 
-    private var lastLook: Look?
+    /// The delay that the last look saw; a thread begins with none.
+    private var delaySeen: UInt64? = 0
     private var turn: Turn?
-    private var reportTimes: [UInt64] = []
-    private var unreported = 0
+    private var reportLimit: ReportLimit
 
     /// The turn that the last look saw.
     private struct Turn {
         let began: UInt64
-        let delayBefore: UInt64
+        let delayBefore: UInt64?
         var paused: UInt64
         /// It has been over the second threshold.
         var isJudged = false
@@ -54,7 +53,7 @@ struct StallJudge {
     init(threshold: UInt64, reportThreshold: UInt64, reportsPerMinute: Int) {
         self.threshold = threshold
         self.reportThreshold = reportThreshold
-        self.reportsPerMinute = reportsPerMinute
+        reportLimit = ReportLimit(count: reportsPerMinute, nanoseconds: 60_000_000_000)
     }
 
     /// How long a turn that has ended was a stall, and whether it had been reported; nil when it was
@@ -69,7 +68,7 @@ struct StallJudge {
         let length = stall(
             from: ended.began,
             to: ended.ended,
-            delay: ended.runQueueDelay &- (known?.delayBefore ?? lastLook?.runQueueDelay ?? 0),
+            delay: Self.delay(from: known.map(\.delayBefore) ?? delaySeen, to: ended.runQueueDelay),
             paused: (known?.paused ?? 0) + pause
         )
         guard length >= threshold else { return nil }
@@ -81,7 +80,7 @@ struct StallJudge {
     ///
     /// Once for each turn.
     mutating func look(_ look: Look) -> (length: UInt64, unreported: Int)? {
-        defer { lastLook = look }
+        defer { delaySeen = look.runQueueDelay }
         guard look.turnBegan != 0 else {
             turn = nil
             return nil
@@ -89,40 +88,43 @@ struct StallJudge {
         if turn?.began == look.turnBegan {
             turn?.paused += look.pause
         } else {
-            let before = lastLook?.runQueueDelay ?? look.runQueueDelay
-            turn = Turn(began: look.turnBegan, delayBefore: before, paused: look.pause)
+            turn = Turn(began: look.turnBegan, delayBefore: delaySeen, paused: look.pause)
         }
         guard let turn, !turn.isJudged else { return nil }
         let length = stall(
             from: turn.began,
             to: look.now,
-            delay: look.runQueueDelay &- turn.delayBefore,
+            delay: Self.delay(from: turn.delayBefore, to: look.runQueueDelay),
             paused: turn.paused
         )
         guard length >= reportThreshold else { return nil }
         self.turn?.isJudged = true
-        guard let unreported = admitReport(look.now) else { return nil }
+        guard let unreported = reportLimit.admit(look.now) else {
+            suppressedCount += 1
+            return nil
+        }
         self.turn?.isReported = true
         return (length, unreported)
     }
 
-    private func stall(from began: UInt64, to ended: UInt64, delay: UInt64, paused: UInt64)
-        -> UInt64
-    {
-        let length = ended > began ? ended - began : 0
-        let off = delay &+ paused
-        return length > off ? length - off : 0
+    /// The wait between two readings; 0 where the kernel counts none, and all there is when only one
+    /// of the two could be had (no descriptor was left): then nothing is taken for a stall.
+    private static func delay(from before: UInt64?, to after: UInt64?) -> UInt64 {
+        switch (before, after) {
+        case (nil, nil): 0
+        case (let before?, let after?): after > before ? after - before : 0
+        case (nil, _?), (_?, nil): .max
+        }
     }
 
-    private mutating func admitReport(_ now: UInt64) -> Int? {
-        reportTimes.removeAll { now &- $0 >= 60_000_000_000 }
-        guard reportTimes.count < reportsPerMinute else {
-            suppressedCount += 1
-            unreported += 1
-            return nil
-        }
-        reportTimes.append(now)
-        defer { unreported = 0 }
-        return unreported
+    private func stall(
+        from began: UInt64,
+        to ended: UInt64,
+        delay: UInt64,
+        paused: UInt64
+    ) -> UInt64 {
+        let length = ended > began ? ended - began : 0
+        let (off, isAll) = delay.addingReportingOverflow(paused)
+        return length > off && !isAll ? length - off : 0
     }
 }

@@ -29,7 +29,7 @@ final class UncaughtErrors: Sendable {
     private let suppressed = Atomic<UInt64>(0)
     private let hasShutDown = Atomic<Bool>(false)
     /// 20 lines a second: enough to see what it is, too few to fill a disk.
-    private let limit = Guarded(ReportWindow(count: 20, nanoseconds: 1_000_000_000))
+    private let limit = Guarded(ReportLimit(count: 20, nanoseconds: 1_000_000_000))
 
     /// This code, or the code that made its task, is called by a handler.
     @TaskLocal private static var isHandling = false

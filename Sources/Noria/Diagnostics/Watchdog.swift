@@ -14,6 +14,7 @@ final class Watchdog: Sendable {
     private let logger: Logger
     private let reports: ReportThread
     private let parker = Parker()
+    private let hasBegun = Parker()
     private let state = Guarded<(thread: Thread.Joinable?, isEnded: Bool)>((nil, false))
 
     init(
@@ -30,11 +31,15 @@ final class Watchdog: Sendable {
     }
 
     /// When the loops turn: their threads are known then.
+    ///
+    /// It returns when the watchdog has its descriptors, a tenth of a millisecond later on a machine
+    /// that is not busy: a program finds the same ones open whenever it looks.
     func begin() {
         guard configuration.watchesLoops, Instrumentation.isOn else { return }
         do throws(Errno) {
             let thread = try Thread.startJoinable { [self] in run() }
             state.withLock { $0.thread = thread }
+            _ = hasBegun.park(nanoseconds: 1_000_000_000)
         } catch {
             logger.error(
                 "watchdog: no thread for it: \(error); loops that are blocked are not seen"
@@ -56,9 +61,10 @@ final class Watchdog: Sendable {
     private func run() {
         Thread.name("noria watchdog")
         let pacing = Pacing(configuration)
-        let stacks = StallStacks(configuration.stallStacks, logger)
         let watched = loops.map { WatchedLoop($0, configuration) }
         let ownDelay = RunQueueDelay(thread: Thread.id)
+        hasBegun.rouse()
+        let stacks = StallStacks(configuration.stallStacks, logger)
         var (period, quietLooks) = (pacing.period, 0)
         while true {
             let (began, delayBefore) = (MonotonicClock.now, ownDelay?.read() ?? 0)

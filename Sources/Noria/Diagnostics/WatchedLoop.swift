@@ -38,7 +38,7 @@ final class WatchedLoop {
         let look = StallJudge.Look(
             now: now,
             turnBegan: began,
-            runQueueDelay: delay?.read() ?? 0,
+            runQueueDelay: delay?.read(),
             pause: pause
         )
         if let stall = judge.look(look) {

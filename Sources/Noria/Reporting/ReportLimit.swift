@@ -1,20 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Lets one report through in a time, and counts those that it holds back.
+/// Lets so many reports through in any span of time, and counts those that it holds back.
 struct ReportLimit {
+    private let count: Int
     private let nanoseconds: UInt64
-    private var last: UInt64?
+    /// When the last `count` were let through, from the oldest at `next` on, round the end.
+    private var times: [UInt64] = []
+    private var next = 0
     private var heldBackCount = 0
 
-    init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
+    init(count: Int = 1, nanoseconds: UInt64) {
+        self.count = count
+        self.nanoseconds = nanoseconds
+    }
 
     /// How many were held back since the last report, if this one may go through; else nil.
     mutating func admit(_ now: UInt64) -> Int? {
-        if let last, now &- last < nanoseconds {
-            heldBackCount += 1
-            return nil
+        if times.count < count {
+            times.append(now)
+        } else {
+            guard count > 0, isOver(times[next], now) else {
+                heldBackCount += 1
+                return nil
+            }
+            times[next] = now
+            next = (next + 1) % count
         }
-        defer { (last, heldBackCount) = (now, 0) }
+        defer { heldBackCount = 0 }
         return heldBackCount
+    }
+
+    /// A clock that was read before another thread's may be behind it.
+    private func isOver(_ time: UInt64, _ now: UInt64) -> Bool {
+        now > time && now - time >= nanoseconds
     }
 }
