@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-@_spi(Internal) internal import Runtime
+@_spi(Internal) @_spi(MemoryReaders) internal import Runtime
 
 /// Names the functions of captured stacks, with file and line where the build kept them.
 ///
@@ -7,8 +7,10 @@
 package final class StackSymbols {
     /// Taken once: taken again it loses the names of the system's libraries (Swift 6.3).
     ///
-    /// What is loaded later stays unnamed.
-    private lazy var images = ImageMap.capture()
+    /// What is loaded later stays unnamed. The kernel copies what it reads (`process_vm_readv`): a
+    /// file that is mapped in part looks like a library, and its missing rest must not end us, as
+    /// it does with `ImageMap.capture()`.
+    private lazy var images = ImageMap.capture(using: LocalMemoryReader())
 
     package init() {}
 
