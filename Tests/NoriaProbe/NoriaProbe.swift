@@ -51,6 +51,7 @@ enum NoriaProbe {
         case "timer rate": Rates.timers()
         case "post rate": Rates.posts()
         case "timeout rate": Rates.timeouts()
+        case "child rate": Rates.children()
         case "cancellation rate": Rates.cancellations()
         case "pools": Pools.run()
         case "pool and blocked loop": Pools.blockedLoop()

@@ -128,6 +128,23 @@ enum Rates {
         }
     }
 
+    /// The least that can be cancelled by itself: a group with one immediate child that does nothing.
+    static func children() {
+        let count = argument(2, 1_000_000)
+        Runtime.main(NoriaProbe.configuration) { _ in
+            let start = nanoseconds()
+            await childByChild(count)
+            let taken = nanoseconds() - start
+            print("child: \(count) operations \(taken) ns")
+        }
+    }
+
+    @concurrent private static func childByChild(_ count: Int) async {
+        for _ in 0..<count {
+            await withDiscardingTaskGroup { group in group.addImmediateTask {} }
+        }
+    }
+
     /// A sleep that is cancelled: the timer is added and taken back, the task made and ended.
     static func cancellations() {
         let count = argument(2, 200_000)
