@@ -76,6 +76,7 @@ enum NoriaProbe {
         case "shut down by an error": Handling.shutDown()
         case "many tasks": Handling.many()
         case "listed tasks": Handling.listed()
+        case "replica": Replica.run()
         case "relay to tcp": Relays.toTCP()
         case "relay to unix": Relays.toUnix()
         default:
