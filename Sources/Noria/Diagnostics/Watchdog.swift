@@ -104,7 +104,7 @@ final class Watchdog: Sendable {
                 let report = StallReport(
                     eventLoop: loop.index,
                     duration: .nanoseconds(Int64(clamping: length)),
-                    task: nil,
+                    task: evidence.task,
                     stack: names.calls(evidence),
                     notes: evidence.notes + notes
                 )

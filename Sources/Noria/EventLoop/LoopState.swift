@@ -30,6 +30,8 @@ final class LoopState: @unchecked Sendable {
     @exclusivity(unchecked) private var unflushed: [StreamChannel] = []
     /// The thread had the watchdog's signal blocked before this run.
     var hadStacksBlocked = false
+    /// Of a run in debug mode.
+    var debugWatch: DebugWatch?
     let timers = LoopTimers()
     var onRouse: (() -> Void)?
 

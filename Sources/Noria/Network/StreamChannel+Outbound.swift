@@ -26,6 +26,7 @@ extension StreamChannel {
     ///
     /// Loop thread only.
     func append(_ bytes: UnsafeRawBufferPointer) {
+        loop.checkThread()
         guard !bytes.isEmpty else { return }
         owesAnswer = false
         if isDraining { endIdleRead() }
@@ -106,6 +107,7 @@ extension StreamChannel {
     /// Loop thread only.
     @inline(__always)
     func forward(_ completion: Completion) throws(NetworkError) {
+        loop.checkThread()
         let bytes = engine.bytes(of: completion)
         guard let buffer = completion.buffer, let start = bytes.baseAddress else { return }
         guard outboundError == nil, phase == .open, !isFinishing else {

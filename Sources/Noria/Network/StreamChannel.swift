@@ -78,6 +78,8 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
     /// Of a Unix peer.
     let peerCredentials: PeerCredentials?
     let limits: StreamLimits
+    /// Whose code connected; only the debug mode knows.
+    @exclusivity(unchecked) var openedAt: CodePlace?
 
     /// Connections are numbered from 1 over the life of the process.
     private static let lastID = Atomic<UInt64>(0)
@@ -115,12 +117,20 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
         id = Self.lastID.wrappingAdd(1, ordering: .relaxed).newValue
         let isUnix = peerAddress.isUnix
         peerCredentials = isUnix ? try? PeerCredentials(of: fd) : nil
-        try options.apply(to: fd, of: peerAddress)
-        if !isRegistered { try engine.backend.register(fd, stopsShort: isUnix) }
+        do throws(Errno) {
+            try options.apply(to: fd, of: peerAddress)
+            if !isRegistered { try engine.backend.register(fd, stopsShort: isUnix) }
+        } catch {
+            // The descriptor is still the caller's.
+            phase = .closed
+            throw error
+        }
         loop.countConnection(1)
         timing = StreamTiming(limits, now: loop.now)
         arm(.idle)
     }
+
+    deinit { if phase != .closed { releaseUnclosed() } }
 
     /// The connection in logs: `connection 7 from 127.0.0.1:5123`.
     var description: String {
@@ -166,6 +176,7 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
     ///
     /// Loop thread only.
     func beginReading() throws {
+        loop.checkThread()
         guard !isReading, !isUnreadLent else { throw alreadyReading() }
         isReading = true
     }
@@ -356,6 +367,7 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
     ///
     /// Loop thread only.
     func drain() {
+        loop.checkThread()
         guard !isDraining else { return }
         drainBegan.store(true, ordering: .relaxed)
         endIdleRead()
@@ -363,6 +375,7 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
 
     /// Loop thread only.
     func markIdle(_ isIdle: Bool) {
+        loop.checkThread()
         isMarkedIdle = isIdle
         if isDraining { endIdleRead() }
     }

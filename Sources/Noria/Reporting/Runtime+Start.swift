@@ -17,7 +17,7 @@ extension Runtime {
     func logStart() {
         let logger = configuration.logger
         let checks = productionCheck()
-        logger.log(level: checks.allSatisfy(\.isOK) ? .info : .notice, "started: \(checks.text)")
+        logger.log(level: Self.level(checks, configuration), "started: \(checks.text)")
         let changed = configuration.knobs().filter { $0.source != .default }
             .map { "\($0.name)=\($0.value) (\($0.source))" }
         if !changed.isEmpty { logger.info("configuration: \(changed.joined(separator: ", "))") }
@@ -27,6 +27,19 @@ extension Runtime {
         }
         // Before the program says anything itself, and once only: a log that is stuck holds nobody up.
         _ = log.flush(nanoseconds: 100_000_000)
+    }
+
+    /// What slows a service down and was not chosen for the desk is a warning.
+    static func level(
+        _ checks: [ProductionCheck],
+        _ configuration: RuntimeConfiguration
+    ) -> Logger.Level {
+        guard !checks.allSatisfy(\.isOK) else { return .info }
+        let isForDesk =
+            configuration.diagnostics.debug == .on
+            && !configuration.environmentKnobs.contains("diagnostics.debug")
+        let isSlow = checks.contains { ["debug", "optimised build"].contains($0.name) && !$0.isOK }
+        return isSlow && !isForDesk ? .warning : .notice
     }
 
     /// After the last line of the log.

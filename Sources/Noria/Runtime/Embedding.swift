@@ -167,15 +167,17 @@ private struct Embedding {
                 )
             }
             runtime.watchdog.begin()
+            runtime.debugWatch?.begin(loops)
             runtime.log.begin()
             TaskHook.begin(runtime)
             runtime.logStart()
             starting.resume(returning: .success(runtime))
             loop.run(budget)
-            runtime.shutdown.closeLeftovers()
+            runtime.shutdown.closeLeftovers(runtime.debugWatch)
             threads.end()
             loop.end()
             runtime.watchdog.end()
+            runtime.debugWatch?.end(loops)
             waiter.withLock { $0.take() }?.resume()
         } catch { starting.resume(returning: .failure(error)) }
     }

@@ -43,6 +43,7 @@ public final class Runtime: Sendable {
     let uncaughtErrors: UncaughtErrors
     let poolWatch: PoolWatch
     let watchdog: Watchdog
+    let debugWatch: DebugWatch?
     let reports = ReportThread()
     let log: LogQueue
     let processors: Int
@@ -73,6 +74,7 @@ public final class Runtime: Sendable {
         watchdog = Watchdog(eventLoops, configuration, reports)
         let configuration = configuration.with { $0.logger = log.logger($0.logger) }
         self.configuration = configuration
+        debugWatch = DebugWatch(configuration, reports)
         self.originalDescriptorLimit = originalDescriptorLimit
         self.backend = backend
         self.eventLoops = eventLoops
@@ -291,6 +293,7 @@ public final class Runtime: Sendable {
             )
         }
         watchdog.begin()
+        debugWatch?.begin(eventLoops)
         ExecutorInstallation.setRunning(eventLoops)
         log.begin()
         TaskHook.begin(self)
@@ -311,12 +314,13 @@ public final class Runtime: Sendable {
         }
         shutdown.onLateCancel { [self] in cancelPlainTasks() }
         loop.run(budget)
-        shutdown.closeLeftovers()
+        shutdown.closeLeftovers(debugWatch)
         ExecutorInstallation.setRunning(nil)
         threads.end()
         dispatch?.end()
         loop.end()
         watchdog.end()
+        debugWatch?.end(eventLoops)
         TaskHook.end()
         guard let result = root.result else {
             preconditionFailure("the loop ended without a result")

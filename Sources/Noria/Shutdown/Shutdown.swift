@@ -289,9 +289,14 @@ public final class Shutdown: Sendable {
     /// Lets go of what was registered and still stands open: a listener that nobody served.
     ///
     /// Loop thread only.
-    func closeLeftovers() {
+    func closeLeftovers(_ watch: DebugWatch?) {
         let (drainables, drained) = state.withLock { ($0.drainables, $0.drained) }
-        for (name, drainable) in drainables where !drained.contains(name) { drainable.abort() }
+        for (name, drainable) in drainables where !drained.contains(name) {
+            if let watch, let leftover = drainable as? any Closable, !leftover.isClosed {
+                watch.noteUnclosed(name, openedAt: leftover.openedAt)
+            }
+            drainable.abort()
+        }
     }
 
     func end(_ exitCode: ExitCode, _ uncaughtErrors: UncaughtErrorCounts) -> ShutdownReport {
