@@ -51,6 +51,8 @@ enum NoriaProbe {
         case "timer rate": Rates.timers()
         case "debugging": Debugging.run()
         case "blocker": Debugging.blocker()
+        case "crash": Crashes.run()
+        case "metrics": MetricsProbe.run()
         case "debug tasks": Debugging.manyTasks()
         case "wrong thread": Debugging.onWrongThread()
         case "post rate": Rates.posts()

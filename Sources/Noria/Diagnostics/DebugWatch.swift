@@ -47,7 +47,9 @@ final class DebugWatch: Sendable {
 
     // MARK: Slow jobs
 
-    /// Says that a job has taken long. Loop thread only.
+    /// Says that a job has taken long.
+    ///
+    /// Loop thread only.
     func noteSlowJob(_ job: SlowJob, _ loop: EventLoop) {
         reports.submit { [self] in
             let origin = job.site.flatMap(caller).map { ", made by \($0)" } ?? ""
@@ -74,7 +76,9 @@ final class DebugWatch: Sendable {
 
     // MARK: What was not closed
 
-    /// Says that something was let go of, or left open at the end, without a close. Any thread.
+    /// Says that something was let go of, or left open at the end, without a close.
+    ///
+    /// Any thread.
     func noteUnclosed(_ what: String, openedAt place: CodePlace?) {
         let origin = place.map { "; it was opened at \($0)" } ?? ""
         logger.warning("\(what) was not closed\(origin)")

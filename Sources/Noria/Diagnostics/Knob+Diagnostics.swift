@@ -18,6 +18,13 @@ extension Knob {
             "How long a job may take before the debug mode logs it."
         ),
         Knob(
+            "diagnostics.metricsInterval",
+            "NORIA_METRICS_INTERVAL",
+            \.diagnostics.metricsInterval,
+            .optional(.time(.milliseconds(100)...(.seconds(3600))), "none"),
+            "How often numbers go to the program's metrics system."
+        ),
+        Knob(
             "diagnostics.tracksTasks",
             "NORIA_TRACKS_TASKS",
             \.diagnostics.tracksTasks,

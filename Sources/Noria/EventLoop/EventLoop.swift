@@ -126,7 +126,7 @@ public final class EventLoop: Sendable, CustomStringConvertible {
         }
     }
 
-    /// Gives the loop what looks at it in debug mode. Loop thread only, and when none turns.
+    /// Gives the loop what looks at it in debug mode, on its thread or when it does not turn.
     func look(by watch: DebugWatch?) { state.debugWatch = watch }
 
     /// Takes half of what another loop keeps waiting.
@@ -200,6 +200,10 @@ public final class EventLoop: Sendable, CustomStringConvertible {
     ///
     /// Loop thread only.
     func countConnection(_ change: Int) { checked().connectionCount &+= change }
+    /// The same of what becomes of them.
+    func count(_ event: WritableKeyPath<StreamCounts, UInt64>) {
+        checked().streams[keyPath: event] &+= 1
+    }
 
     /// What the loop does when its eventfd was written: the signals' way in.
     ///
@@ -254,8 +258,6 @@ public final class EventLoop: Sendable, CustomStringConvertible {
     ///
     /// Loop thread only.
     package var jobCount: UInt64 { checked().jobCount }
-    var wakeupDescriptor: Int32 { wakeup.descriptor }
-    var wakeupCount: UInt64 { wakeup.writeCount }
 
     /// One turn: due timers, jobs within the budget, one look at the kernel, its completions.
     func turn(_ budget: TurnBudget) {

@@ -64,6 +64,7 @@ extension Acceptor {
     private func makeChannel(_ descriptor: Int32, on home: EventLoop) -> StreamChannel? {
         do throws(Errno) {
             let channel = try StreamChannel(descriptor, on: home, limits: limits, options: options)
+            home.count(\.accepted)
             channel.onClosed = { [self] channel in
                 loop.perform { self.channels[channel.id] = nil }
                 admission.leave()
@@ -72,6 +73,7 @@ extension Acceptor {
         } catch {
             // The peer was gone before we looked: ENOTCONN. Nobody is left to be told.
             Descriptor.close(descriptor)
+            home.count(\.refused)
             admission.leave()
             return nil
         }

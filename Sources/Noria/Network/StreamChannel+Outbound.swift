@@ -90,8 +90,16 @@ extension StreamChannel {
         noteProgress()
     }
 
+    /// Counts a reset, once: the first that reading or writing meets.
+    func countReset(_ error: Errno) {
+        guard error == .connectionReset || error == .brokenPipe, !wasReset else { return }
+        wasReset = true
+        loop.count(\.reset)
+    }
+
     func failOutbound(_ error: Errno) {
         guard outboundError == nil else { return }
+        countReset(error)
         outboundError = failure(errno: error, "write to")
         if let outboundFile { end(outboundFile, .fail) }
         filling.removeAll()

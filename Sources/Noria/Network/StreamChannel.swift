@@ -29,6 +29,7 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
     @exclusivity(unchecked) var isUnreadLent = false
     /// A reading form is under way, from its first byte to its last.
     @exclusivity(unchecked) var isReading = false
+    @exclusivity(unchecked) var wasReset = false
     /// Set once by the loop, asked by anyone.
     private let drainBegan = Atomic<Bool>(false)
     @exclusivity(unchecked) var receiveToken: Token?
@@ -195,6 +196,7 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
         }
         let error = Errno(negated: completion.result)
         guard error == .canceled else {
+            countReset(error)
             let failure = failure(errno: error, "read from")
             inboundEnd = .failed(failure)
             throw failure

@@ -120,7 +120,7 @@ extension ProductionCheck {
         return Self(
             "debug",
             isFromEnvironment ? "on, by NORIA_DEBUG" : "on, by the code",
-            advice: "it costs up to a quarter more processor time: "
+            advice: "it costs some percent of the processor time: "
                 + (isFromEnvironment ? "unset NORIA_DEBUG" : "start from '.production'")
         )
     }

@@ -29,6 +29,11 @@ extension RuntimeConfiguration {
         ///
         /// `NORIA_TRACKS_TASKS`. It costs two short locks and at most 64 bytes a task.
         public var tracksTasks = true
+        /// How often numbers go to the metrics system that the program has set up with
+        /// swift-metrics: 1 s; nil for never.
+        ///
+        /// `docs/metrics.md` lists them. Without such a system nothing is done.
+        public var metricsInterval: Duration? = .seconds(1)
         /// Who takes the errors that nobody awaits: the log.
         public var uncaughtErrors = UncaughtErrorHandler.log
     }

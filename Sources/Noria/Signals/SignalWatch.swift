@@ -56,7 +56,7 @@ final class SignalWatch: Sendable {
         let shutdown = runtime.shutdown
         let listsTasks = runtime.configuration.diagnostics.tracksTasks
         state.withLock { state in
-            state.inbox = SignalInbox(wakeup: loop.wakeupDescriptor)
+            state.inbox = SignalInbox(wakeup: loop.wakeup.descriptor)
             do throws(Errno) {
                 try state.inbox?.ignore(Signal.brokenPipe.rawValue)
             } catch { state.failures.append("\(Signal.brokenPipe): \(error)") }
