@@ -102,7 +102,7 @@ struct RuntimeTests {
     }
 
     @Test(
-        "what can't be caught is logged, what comes together is one each",
+        "what can't be caught is logged, what comes together comes once each",
         arguments: Backends.all
     )
     func signalEdges(backend: String) throws {

@@ -51,6 +51,8 @@ enum NoriaProbe {
         case "timer rate": Rates.timers()
         case "debugging": Debugging.run()
         case "blocker": Debugging.blocker()
+        case "end actions": EndActions.run()
+        case "log lock held": EndActions.withLockHeld()
         case "crash": Crashes.run()
         case "metrics": MetricsProbe.run()
         case "debug tasks": Debugging.manyTasks()

@@ -13,6 +13,8 @@ struct KnobTests {
     private static let values: [(variable: String, bad: [String], good: String)] = [
         ("NORIA_BACKEND", ["nonsense", "EPOLL", "simulated"], "epoll"),
         ("NORIA_SHUTDOWN_DEADLINE", ["3", "9ms", "86401s", "-1s"], "10ms"),
+        ("NORIA_SHUTDOWN_GRACE", ["3", "-1s", "13s"], "12s"),
+        ("NORIA_SHUTDOWN_REPORT", ["report.json"], "/run/report.json"),
         ("NORIA_SHUTDOWN_SIGNALS", ["TERM", "SIGTERM,", "SIGTERM SIGINT", "15"], "SIGHUP,SIGTERM"),
         ("NORIA_LOG_LEVEL", ["loud", "INFO"], "trace"),
         ("NORIA_LOOPS", ["0", "1025", "two", "1.5"], "1024"),

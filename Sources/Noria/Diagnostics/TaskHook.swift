@@ -122,6 +122,19 @@ enum TaskHook {
         return noria_task_find(id, &record) ? record : nil
     }
 
+    /// The oldest tasks in words, the runtime's own aside, and how many more there are.
+    static func oldest(_ count: Int) -> (lines: [String], more: Int) {
+        let now = MonotonicClock.now
+        let records = records()
+            .filter { !$0.is_own || $0.name()?.hasPrefix("noria") == false }
+            .sorted { $0.made < $1.made }
+        let lines = records.prefix(count).map { record in
+            "task \(record.label), \((now &- min(now, record.made)) / 1_000_000) ms old"
+                + (record.is_cancelled ? ", cancelled" : "")
+        }
+        return (lines, records.count - lines.count)
+    }
+
     /// What a listed task waits for, the innermost first, as addresses.
     static func stack(_ record: noria_task_record) -> [UInt] {
         withUnsafePointer(to: record) { record in

@@ -97,9 +97,7 @@ private struct Embedding {
             task.cancel()
             return spawned.cancel()
         }
-        runtime.shutdown.onDeadline { [spawned = runtime.spawned, watch = runtime.poolWatch] in
-            spawned.names + watch.pools.flatMap(\.unfinished)
-        }
+        runtime.shutdown.onDeadline { [runtime] in runtime.unended() }
         return await withoutActuallyEscaping(body) { body in
             // SAFETY: the child runs in the caller's isolation and is awaited here, so neither
             // the body nor its value crosses to anyone else.

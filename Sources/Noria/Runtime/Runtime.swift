@@ -313,6 +313,7 @@ public final class Runtime: Sendable {
             return spawned.cancel()
         }
         shutdown.onLateCancel { [self] in cancelPlainTasks() }
+        shutdown.onDeadline { [self] in unended() }
         loop.run(budget)
         shutdown.closeLeftovers(debugWatch)
         ExecutorInstallation.setRunning(nil)
