@@ -14,6 +14,7 @@ let house: [SwiftSetting] = [
 
 let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let metrics: Target.Dependency = .product(name: "CoreMetrics", package: "swift-metrics")
 let arguments: Target.Dependency = .product(
     name: "ArgumentParser",
     package: "swift-argument-parser"
@@ -28,6 +29,7 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     ],
     targets: [
@@ -44,7 +46,7 @@ let package = Package(
         ),
         .target(
             name: "Noria",
-            dependencies: ["NoriaEngine", "NoriaSystem", "CNoria", system, logging],
+            dependencies: ["NoriaEngine", "NoriaSystem", "CNoria", system, logging, metrics],
             swiftSettings: house
         ),
         .executableTarget(
@@ -55,7 +57,7 @@ let package = Package(
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: house),
         .executableTarget(
             name: "NoriaProbe",
-            dependencies: ["Noria", "NoriaEngine", "NoriaSystem"],
+            dependencies: ["Noria", "NoriaEngine", "NoriaSystem", metrics],
             path: "Tests/NoriaProbe",
             swiftSettings: house
         ),

@@ -15,6 +15,7 @@ let package = Package(
         .executable(name: "costs-reference", targets: ["CostsReference"]),
         .executable(name: "processes-noria", targets: ["ProcessesNoria"]),
         .executable(name: "files-noria", targets: ["FilesNoria"]),
+        .executable(name: "shapes-noria", targets: ["ShapesNoria"]),
     ],
     dependencies: [.package(name: "noria", path: "..")],
     targets: [
@@ -46,6 +47,16 @@ let package = Package(
         ),
         .executableTarget(
             name: "FilesNoria",
+            dependencies: [.product(name: "Noria", package: "noria")],
+            swiftSettings: [
+                .enableUpcomingFeature("ExistentialAny"),
+                .enableUpcomingFeature("MemberImportVisibility"),
+                .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+                .treatAllWarnings(as: .error),
+            ]
+        ),
+        .executableTarget(
+            name: "ShapesNoria",
             dependencies: [.product(name: "Noria", package: "noria")],
             swiftSettings: [
                 .enableUpcomingFeature("ExistentialAny"),

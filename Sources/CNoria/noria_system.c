@@ -81,13 +81,14 @@ int noria_is_buffered(int fd) {
 
 long noria_send_file(int fd, int file, off_t offset, size_t count) {
     // There is no MSG_NOSIGNAL here. The signal is this thread's alone, so it can be held back and,
-    // if this call and no other has raised it, taken off.
+    // if this call and no other has raised it, taken off. A call that has sent some bytes before the
+    // stream broke returns their count, and has raised it all the same.
     sigset_t pipe, before, pending;
     sigemptyset(&pipe);
     sigaddset(&pipe, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &pipe, &before);
     long result = noria_result(sendfile(fd, file, &offset, count));
-    if (result == -EPIPE && !sigismember(&before, SIGPIPE) && sigpending(&pending) == 0
+    if (result < (long)count && !sigismember(&before, SIGPIPE) && sigpending(&pending) == 0
         && sigismember(&pending, SIGPIPE)) {
         struct timespec at_once = {0, 0};
         sigtimedwait(&pipe, 0, &at_once);

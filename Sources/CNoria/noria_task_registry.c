@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "noria_task_registry.h"
+#include "noria_sites.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -18,7 +19,8 @@ typedef struct {
     // task and its name may be followed while the lock is held.
     void *task;
     const char *name;
-    const void *home;
+    // The home's address, and above it the site: no address has more than 48 bits here.
+    uint64_t home_and_site;
     // The highest bit marks the runtime's own.
     uint64_t made;
 } entry;
@@ -37,6 +39,10 @@ static shard shards[NORIA_TASK_SHARDS] = {
 static _Atomic(size_t) own_count;
 
 static const size_t least_capacity = 16;
+enum { SITE_SHIFT = 48 };
+static const uint64_t home_mask = ((uint64_t)1 << SITE_SHIFT) - 1;
+
+static __thread noria_task_record last_unlisted;
 
 static uint64_t hash_of(const void *task) {
     return ((uint64_t)(uintptr_t)task >> 4) * 0x9e3779b97f4a7c15u;
@@ -65,11 +71,12 @@ static bool resize(shard *of, size_t capacity) {
     return true;
 }
 
-bool noria_task_list(void *task, const char *name, const void *home, bool is_own) {
+bool noria_task_list(void *task, const char *name, const void *home, uint32_t site, bool is_own) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     uint64_t made = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-    entry new_entry = {task, name, home, is_own ? made | own_bit : made};
+    uint64_t place = ((uint64_t)(uintptr_t)home & home_mask) | (uint64_t)site << SITE_SHIFT;
+    entry new_entry = {task, name, place, is_own ? made | own_bit : made};
     shard *of = shard_of(hash_of(task));
     pthread_mutex_lock(&of->lock);
     // Filled to seven eighths and grown by half: an entry never costs more than 55 bytes then.
@@ -85,6 +92,22 @@ bool noria_task_list(void *task, const char *name, const void *home, bool is_own
     pthread_mutex_unlock(&of->lock);
     if (has_room && is_own) atomic_fetch_add_explicit(&own_count, 1, memory_order_relaxed);
     return has_room;
+}
+
+static void copy(const entry *from, noria_task_record *to) {
+    to->id = swift_task_getJobTaskId(from->task);
+    to->task = from->task;
+    to->made = from->made & ~own_bit;
+    to->home = (const void *)(uintptr_t)(from->home_and_site & home_mask);
+    to->site = (uint32_t)(from->home_and_site >> SITE_SHIFT);
+    to->is_cancelled = swift_task_isCancelled(from->task);
+    to->is_own = (from->made & own_bit) != 0;
+    to->has_name = from->name != NULL;
+    to->name[0] = 0;
+    if (from->name) {
+        strncpy(to->name, from->name, NORIA_TASK_NAME_BYTES - 1);
+        to->name[NORIA_TASK_NAME_BYTES - 1] = 0;
+    }
 }
 
 /// Frees a slot, and moves up what stands behind it and belongs before it.
@@ -115,6 +138,7 @@ void noria_task_unlist(void *task) {
             slot = slot + 1 == of->capacity ? 0 : slot + 1;
         if (of->entries[slot].task) {
             was_own = (of->entries[slot].made & own_bit) != 0;
+            if (noria_sites_are_kept()) copy(&of->entries[slot], &last_unlisted);
             clear(of, slot);
             // Left as it is when there is no memory.
             if (of->capacity > 4 * least_capacity && of->count < of->capacity / 4)
@@ -151,20 +175,6 @@ size_t noria_task_registry_bytes(void) {
     return bytes;
 }
 
-static void copy(const entry *from, noria_task_record *to) {
-    to->id = swift_task_getJobTaskId(from->task);
-    to->made = from->made & ~own_bit;
-    to->home = from->home;
-    to->is_cancelled = swift_task_isCancelled(from->task);
-    to->is_own = (from->made & own_bit) != 0;
-    to->has_name = from->name != NULL;
-    to->name[0] = 0;
-    if (from->name) {
-        strncpy(to->name, from->name, NORIA_TASK_NAME_BYTES - 1);
-        to->name[NORIA_TASK_NAME_BYTES - 1] = 0;
-    }
-}
-
 size_t noria_task_copy(unsigned index, noria_task_record *records, size_t capacity) {
     shard *of = &shards[index];
     size_t copied = 0;
@@ -185,6 +195,72 @@ size_t noria_task_retain_foreign(unsigned index, void **tasks, size_t capacity) 
         if (!entry->task || entry->made & own_bit) continue;
         if (count < capacity) tasks[count] = swift_retain(entry->task);
         count += 1;
+    }
+    pthread_mutex_unlock(&of->lock);
+    return count;
+}
+
+bool noria_task_find(uint64_t id, noria_task_record *record) {
+    if (last_unlisted.id == id) {
+        *record = last_unlisted;
+        return true;
+    }
+    bool is_found = false;
+    for (unsigned index = 0; index < NORIA_TASK_SHARDS && !is_found; index += 1) {
+        shard *of = &shards[index];
+        pthread_mutex_lock(&of->lock);
+        for (size_t slot = 0; slot < of->capacity && !is_found; slot += 1) {
+            void *task = of->entries[slot].task;
+            if (!task || swift_task_getJobTaskId(task) != id) continue;
+            copy(&of->entries[slot], record);
+            is_found = true;
+        }
+        pthread_mutex_unlock(&of->lock);
+    }
+    return is_found;
+}
+
+/// The slot of a task, or of->capacity. Under the lock.
+static size_t slot_of(const shard *of, uint64_t hash, const void *task) {
+    if (!of->capacity) return 0;
+    size_t slot = home_slot(hash, of->capacity);
+    while (of->entries[slot].task && of->entries[slot].task != task)
+        slot = slot + 1 == of->capacity ? 0 : slot + 1;
+    return of->entries[slot].task ? slot : of->capacity;
+}
+
+bool noria_task_find_at(const void *task, noria_task_record *record) {
+    uint64_t hash = hash_of(task);
+    shard *of = shard_of(hash);
+    pthread_mutex_lock(&of->lock);
+    size_t slot = slot_of(of, hash, task);
+    bool is_found = slot < of->capacity;
+    if (is_found) copy(&of->entries[slot], record);
+    pthread_mutex_unlock(&of->lock);
+    return is_found;
+}
+
+// The layout of a task is that of Swift 6.3: what it goes on with, and the context for that.
+enum { RESUME_OFFSET = 56 };
+
+int noria_task_stack(const noria_task_record *record, uintptr_t *calls, int limit) {
+    uint64_t hash = hash_of(record->task);
+    shard *of = shard_of(hash);
+    int count = 0;
+    pthread_mutex_lock(&of->lock);
+    size_t slot = slot_of(of, hash, record->task);
+    bool is_same = slot < of->capacity && swift_task_getJobTaskId(of->entries[slot].task) == record->id;
+    uintptr_t words[2];
+    if (is_same && limit > 0
+        && noria_read_memory((uintptr_t)record->task + RESUME_OFFSET, words, sizeof words)) {
+        calls[count++] = words[0];
+        // A context begins with its caller's and with what the caller goes on with.
+        uintptr_t context = words[1];
+        while (count < limit && context && noria_read_memory(context, words, sizeof words)) {
+            if (!words[0] || !words[1]) break;
+            calls[count++] = words[1];
+            context = words[0];
+        }
     }
     pthread_mutex_unlock(&of->lock);
     return count;

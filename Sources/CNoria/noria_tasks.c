@@ -3,6 +3,7 @@
 // a task is made, where its first context names what comes after its end, which options it has.
 // A self-test at each start tries all of it; where it fails nothing here touches a task.
 #include "noria_held_tasks.h"
+#include "noria_sites.h"
 #include "noria_task_registry.h"
 #include "noria_tasks.h"
 #include "noria_thread.h"
@@ -86,6 +87,8 @@ uint64_t noria_current_task_id(void) {
     void *task = swift_task_getCurrent();
     return task ? swift_task_getJobTaskId(task) : 0;
 }
+
+uint64_t noria_job_id(void *job) { return swift_task_getJobTaskId(job); }
 
 static void failed(void *task, void *error, bool is_handlers) {
     if (tested_name) {
@@ -194,7 +197,7 @@ static bool is_looked_after(void) {
 /// SAFETY: the order is that of the library, with our part put in before the task is enqueued: it
 /// could have ended before `create` returns. `create` leaves out the enqueuing and the reference
 /// that a running task has to itself when it is told to, and both are made up for here.
-static new_task create_task(create_function create, bool sees_library, size_t flags,
+static new_task create_task(create_function create, bool sees_library, void *frame, size_t flags,
                             option *options, const void *type, void *entry, void *closure) {
     executor_ref executor = {NULL, NULL};
     const void *home = NULL;
@@ -214,7 +217,8 @@ static new_task create_task(create_function create, bool sees_library, size_t fl
         bool is_listed =
             !is_wakeup && !tested_name && atomic_load_explicit(&is_listing, memory_order_relaxed)
             && noria_task_list(made.task, name ? kept_name(made.task) : NULL,
-                               home ? home : noria_current_loop(), own_depth > 0);
+                               home ? home : noria_current_loop(), noria_site_above(frame),
+                               own_depth > 0);
         const completion *ends = handler_depth ? is_listed ? ends_listed_handlers : ends_handlers
                                                : is_listed ? ends_listed : ends_plain;
         made.context[1] = (void *)ends[number];
@@ -237,7 +241,8 @@ __attribute__((weak)) SWIFT_CALL new_task swift_task_create(size_t flags, option
         create = (create_function)dlsym(RTLD_NEXT, "swift_task_create");
         atomic_store_explicit(&real, create, memory_order_relaxed);
     }
-    return create_task(create, false, flags, options, type, entry, closure);
+    return create_task(create, false, __builtin_frame_address(0), flags, options, type, entry,
+                       closure);
 }
 
 extern SWIFT_CALL new_task __real_swift_task_create(size_t, option *, const void *, void *, void *)
@@ -245,7 +250,8 @@ extern SWIFT_CALL new_task __real_swift_task_create(size_t, option *, const void
 
 SWIFT_CALL new_task __wrap_swift_task_create(size_t flags, option *options, const void *type,
                                              void *entry, void *closure) {
-    return create_task(__real_swift_task_create, true, flags, options, type, entry, closure);
+    return create_task(__real_swift_task_create, true, __builtin_frame_address(0), flags, options,
+                       type, entry, closure);
 }
 
 // MARK: Awaits

@@ -40,6 +40,8 @@ struct EchoCommand: ParsableCommand {
 
     @OptionGroup var faults: FaultOptions
 
+    @OptionGroup var shutdown: ShutdownOptions
+
     @OptionGroup var filter: FilterOptions
 
     func validate() throws {
@@ -51,6 +53,7 @@ struct EchoCommand: ParsableCommand {
             throw ValidationError("'--port \(port)': from 0 to 65535")
         }
         try faults.check()
+        try shutdown.check()
         guard unix == nil || (host == nil && port == nil) else {
             throw ValidationError("'--unix' stands in the place of '--host' and '--port'")
         }
@@ -64,7 +67,7 @@ struct EchoCommand: ParsableCommand {
     func run() throws {
         try filter.apply()
         let (host, port, unix) = (host ?? "127.0.0.1", port ?? 7000, unix)
-        let faults = faults.wanted
+        let (faults, shutdown) = (faults.wanted, shutdown)
         let configuration = RuntimeConfiguration.production.with {
             if let policy = backend.flatMap(BackendPolicy.init(argument:)) {
                 $0.backend = policy
@@ -74,15 +77,18 @@ struct EchoCommand: ParsableCommand {
                 $0.loops.count = loops
                 $0.typedKnobs.insert("loops.count")
             }
+            shutdown.apply(to: &$0)
         }
         Runtime.main(configuration) { runtime in
             if let unix {
                 let listener = try await UnixListener.bind(address: Self.address(unix))
                 Self.announce(listener.localAddress, runtime)
+                try shutdown.begin(runtime)
                 try await listener.serve { try await Self.echo($0, faults) }
             } else {
                 let listener = try await TCPListener.bind(host: host, port: port)
                 Self.announce(listener.localAddress, runtime)
+                try shutdown.begin(runtime)
                 try await listener.serve { try await Self.echo($0, faults) }
             }
         }

@@ -26,6 +26,8 @@ package final class Engine {
     @exclusivity(unchecked) private var completionHighWater = 0
     /// Deliveries that stopped at their limit.
     @exclusivity(unchecked) private var limitedCount: UInt64 = 0
+    @exclusivity(unchecked) private var receivedByteCount: UInt64 = 0
+    @exclusivity(unchecked) private var sentByteCount: UInt64 = 0
 
     package init(backend: any Backend) {
         self.backend = backend
@@ -41,7 +43,9 @@ package final class Engine {
             completionHighWater: completionHighWater,
             starvedReceives: starvedCount,
             limitedTurns: limitedCount,
-            overflows: UInt64(truncatingIfNeeded: backend.overflowCount)
+            overflows: UInt64(truncatingIfNeeded: backend.overflowCount),
+            receivedBytes: receivedByteCount,
+            sentBytes: sentByteCount
         )
     }
 
@@ -51,6 +55,8 @@ package final class Engine {
         package let starvedReceives: UInt64
         package let limitedTurns: UInt64
         package let overflows: UInt64
+        package let receivedBytes: UInt64
+        package let sentBytes: UInt64
     }
 
     /// Hands an operation over: its completion if it ended at once, else `owner` is told later.
@@ -60,7 +66,10 @@ package final class Engine {
             return .done(Completion(token: token, result: -Errno.canceled.rawValue))
         }
         if let completion = backend.submit(submission, token: token) {
-            guard lacksBuffer(completion, submission.kind) else { return .done(completion) }
+            guard lacksBuffer(completion, submission.kind) else {
+                count(completion, submission.kind)
+                return .done(completion)
+            }
             starve(token)
         }
         operations.insert(token, submission.kind, submission.descriptor, owner: owner)
@@ -160,6 +169,7 @@ package final class Engine {
                 if let buffer = completion.buffer { giveBack(buffer) }
                 continue
             }
+            count(completion, kind)
             owner.complete(completion, kind: kind)
         }
         if left == 0, !completions.isEmpty { limitedCount &+= 1 }
@@ -175,6 +185,19 @@ package final class Engine {
             start: buffers.start(of: buffer),
             count: Int(completion.result)
         )
+    }
+
+    /// Counts bytes that were sent by another call than a submission.
+    package func count(sent byteCount: Int) { sentByteCount &+= UInt64(byteCount) }
+
+    @inline(__always)
+    private func count(_ completion: Completion, _ kind: Submission.Kind) {
+        guard completion.result > 0 else { return }
+        switch kind {
+        case .receive: receivedByteCount &+= UInt64(completion.result)
+        case .send, .sendNow: sentByteCount &+= UInt64(completion.result)
+        case .accept, .connect, .watch, .room, .readFile, .writeFile, .syncFile: break
+        }
     }
 
     private func lacksBuffer(_ completion: Completion, _ kind: Submission.Kind) -> Bool {

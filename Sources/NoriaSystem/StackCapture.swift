@@ -51,6 +51,8 @@ package final class StackCapture {
     package struct Stack: Sendable {
         package let addresses: [UInt]
         package let nanoseconds: UInt64
+        /// The address of the task that it ran, to be compared only; 0 for none.
+        package let task: UInt
     }
 
     /// Takes the stack of a thread, by its number in /proc, waiting up to `nanoseconds`.
@@ -64,7 +66,11 @@ package final class StackCapture {
         let addresses = withUnsafeBytes(of: &stack.addresses) {
             Array($0.bindMemory(to: UInt.self).prefix(count))
         }
-        return Stack(addresses: addresses, nanoseconds: stack.nanoseconds)
+        return Stack(
+            addresses: addresses,
+            nanoseconds: stack.nanoseconds,
+            task: UInt(bitPattern: stack.task)
+        )
     }
 
     deinit {

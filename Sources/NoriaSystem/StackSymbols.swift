@@ -14,12 +14,24 @@ package final class StackSymbols {
 
     package init() {}
 
+    /// What a chain of addresses is made of.
+    package enum Chain {
+        /// Where a thread is, and behind it the return addresses.
+        case running
+        /// Return addresses only.
+        case calls
+        /// What a task goes on with when its wait is over, and its callers after it.
+        case waiting
+    }
+
     /// `blockOnPurpose() at EchoCommand.swift:120`, the innermost call first; inlined calls, too.
-    package func names(of addresses: [UInt]) -> [String] {
-        let frames = addresses.enumerated().map { index, address in
-            index == 0
-                ? RichFrame<UInt64>.programCounter(UInt64(address))
-                : RichFrame<UInt64>.returnAddress(UInt64(address))
+    package func names(of addresses: [UInt], _ chain: Chain = .running) -> [String] {
+        let frames = addresses.enumerated().map { index, address -> RichFrame<UInt64> in
+            switch chain {
+            case .running where index == 0: .programCounter(UInt64(address))
+            case .running, .calls: .returnAddress(UInt64(address))
+            case .waiting: .asyncResumePoint(UInt64(address))
+            }
         }
         let stack = Backtrace(architecture: Self.architecture, frames: frames, images: images)
         guard let named = stack.symbolicated(with: images) else {

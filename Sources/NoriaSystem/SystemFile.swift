@@ -2,7 +2,7 @@
 internal import Glibc
 package import SystemPackage
 
-/// The small files by which the kernel tells of itself: /proc, /sys.
+/// Small files: those by which the kernel tells of itself (/proc, /sys), and reports of ours.
 package enum SystemFile {
     /// What is read of a file at most: 4 MiB, more than the mount table of a full machine.
     package static let byteCountLimit = 4 << 20
@@ -21,6 +21,19 @@ package enum SystemFile {
             bytes += buffer[..<count]
         }
         return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// Makes the file hold this text and no more; it need not be there before.
+    package static func write(_ text: String, to path: String) throws(Errno) {
+        let fd = try check(open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644))
+        defer { Descriptor.close(fd) }
+        var bytes = Array(text.utf8)[...]
+        while !bytes.isEmpty {
+            let count = bytes.withUnsafeBytes { Glibc.write(fd, $0.baseAddress, $0.count) }
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else { throw Errno(rawValue: errno) }
+            bytes = bytes.dropFirst(count)
+        }
     }
 
     /// Whether something stands there, whatever may be done with it.

@@ -86,6 +86,13 @@ package enum Thread {
 
     package static func finishProcess(_ code: Int32) -> Never { exit(code) }
 
+    /// The process's working folder.
+    package static var workingFolder: String {
+        guard let path = getcwd(nil, 0) else { return "/" }
+        defer { free(path) }
+        return String(cString: path)
+    }
+
     package static func environment(_ name: String) -> String? {
         guard let value = getenv(name) else { return nil }
         return String(cString: value)

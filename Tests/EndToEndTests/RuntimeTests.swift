@@ -102,7 +102,7 @@ struct RuntimeTests {
     }
 
     @Test(
-        "what can't be caught is logged, what comes together is one each",
+        "what can't be caught is logged, what comes together comes once each",
         arguments: Backends.all
     )
     func signalEdges(backend: String) throws {
@@ -144,7 +144,8 @@ struct RuntimeTests {
                 "none remote: true", "remote: 1000", "at most a wakeup each: true", "depth: 0",
                 "woken: true", "timers: 50",
                 "from outside: 1 running", "backend: true", "check: backend",
-                "check: default executor", "check: optimised build", "check: signals and deadline",
+                "check: default executor", "check: optimised build", "check: debug",
+                "check: signals and deadline",
                 "check: exception handler", "ended: ()",
                 "from the begin: true",
             ]

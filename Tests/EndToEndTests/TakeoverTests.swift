@@ -17,8 +17,8 @@ struct TakeoverTests {
                 "body: loop 0", "task: loop 0", "detached: loop 0", "plain actor: loop 0",
                 "pinned actor: loop 0", "main actor: loop 0", "concurrent: loop 0",
                 "group: loop 0", "sleep: loop 0 early=false",
-                // The loop's, the watchdog's and the one that writes the log.
-                "threads: 3", "dispatch main: loop 0", "ended: 0",
+                // The loop's, the watchdog's, the one that takes signals, the one that writes the log.
+                "threads: 4", "dispatch main: loop 0", "ended: 0",
             ]
         )
     }

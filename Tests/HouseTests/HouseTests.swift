@@ -29,11 +29,10 @@ struct HouseTests {
                 "OrderedCollections", "FoundationEssentials",
             ],
             inFiles: [
-                // The executor hooks, the current task, Dispatch's main queue.
+                // The executor hooks, the current task, the listed ones, Dispatch's main queue.
                 "CNoria": [
                     "ExecutorInstallation.swift", "EventLoop+Tasks.swift", "TaskHook.swift",
-                    "TaskSnapshot.swift",
-                    "DispatchMainQueue.swift",
+                    "TaskSnapshot.swift", "DebugWatch.swift", "DispatchMainQueue.swift",
                 ],
                 "_Concurrency": ["ExecutorInstallation.swift"],
             ]

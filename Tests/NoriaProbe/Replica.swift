@@ -17,7 +17,7 @@ enum Replica {
         let (port, readinessPort, grace) = (numbers[0], numbers[1], numbers[2])
         let proxies: ProxyProtocol = CommandLine.arguments.last == "proxied" ? .required : .off
         let configuration = RuntimeConfiguration.production.with {
-            $0.shutdown.signals = [.interrupt]
+            $0.shutdown.grace = .milliseconds(grace)
         }
         Runtime.main(configuration) { runtime in
             let health = runtime.health
@@ -27,13 +27,6 @@ enum Replica {
                 try await readiness.serve { connection in
                     let answer = health.isReady ? "ready" : "not ready"
                     try await connection.outbound.write("\(answer)\n")
-                }
-            }
-            runtime.spawn(name: "grace") {
-                for await _ in runtime.signals(.terminate) {
-                    health.setNotReady("replica", because: "SIGTERM")
-                    try await Task.sleep(for: .milliseconds(grace))
-                    runtime.shutdown.request(reason: "SIGTERM, and its grace is over")
                 }
             }
             let listener = try await TCPListener.bind(

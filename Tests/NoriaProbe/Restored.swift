@@ -104,7 +104,7 @@ enum Restored {
         if growth >= 2 << 20 { print("  \(memory)") }
     }
 
-    private static var residentByteCount: Int {
+    static var residentByteCount: Int {
         guard let file = fopen("/proc/self/statm", "r") else { return -1 }
         defer { fclose(file) }
         var line = [CChar](repeating: 0, count: 200)

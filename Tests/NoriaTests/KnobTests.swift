@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import Logging
 import NoriaSystem
 import Testing
 
@@ -12,6 +13,8 @@ struct KnobTests {
     private static let values: [(variable: String, bad: [String], good: String)] = [
         ("NORIA_BACKEND", ["nonsense", "EPOLL", "simulated"], "epoll"),
         ("NORIA_SHUTDOWN_DEADLINE", ["3", "9ms", "86401s", "-1s"], "10ms"),
+        ("NORIA_SHUTDOWN_GRACE", ["3", "-1s", "13s"], "12s"),
+        ("NORIA_SHUTDOWN_REPORT", ["report.json"], "/run/report.json"),
         ("NORIA_SHUTDOWN_SIGNALS", ["TERM", "SIGTERM,", "SIGTERM SIGINT", "15"], "SIGHUP,SIGTERM"),
         ("NORIA_LOG_LEVEL", ["loud", "INFO"], "trace"),
         ("NORIA_LOOPS", ["0", "1025", "two", "1.5"], "1024"),
@@ -52,6 +55,9 @@ struct KnobTests {
         ("NORIA_WORKER_QUEUE_LIMIT", ["0", "1048577", "none"], "1"),
         ("NORIA_WORKER_STANDARD_ERROR", ["yes", "1"], "off"),
         ("NORIA_WORKER_CANCELLATION", ["kill", "KILLWORKER"], "killWorker"),
+        ("NORIA_DEBUG", ["yes", "2"], "on"),
+        ("NORIA_SLOW_JOB_THRESHOLD", ["0s", "3601s", "100"], "1ms"),
+        ("NORIA_METRICS_INTERVAL", ["0s", "99ms", "never"], "none"),
         ("NORIA_TRACKS_TASKS", ["yes", "1"], "off"),
         ("NORIA_STALL_THRESHOLD", ["0s", "999us", "3601s"], "1ms"),
         ("NORIA_STALL_REPORT_THRESHOLD", ["0s", "999us", "3601s"], "3600s"),
@@ -167,8 +173,10 @@ struct KnobTests {
     @Test("Development differs from production where it says so")
     func development() {
         let changed = RuntimeConfiguration.development.knobs([:]).filter { $0.source != .default }
-        #expect(changed.map(\.name) == ["shutdown.deadline", "logger.logLevel"])
-        #expect(changed.map(\.value) == ["5s", "debug"])
+        #expect(
+            changed.map(\.name) == ["shutdown.deadline", "logger.logLevel", "diagnostics.debug"]
+        )
+        #expect(changed.map(\.value) == ["5s", "debug", "on"])
         #expect(RuntimeConfiguration.production.knobs([:]).allSatisfy { $0.source == .default })
     }
 
@@ -204,5 +212,42 @@ struct KnobTests {
     func times(duration: Duration, text: String) {
         #expect(duration.text == text)
         #expect(Duration(text: text) == duration)
+    }
+
+    @Test("Where the code has decided about the debug mode the environment is not read")
+    func debugMode() throws {
+        let environment = ["NORIA_DEBUG": "1"]
+        let off = plain.with { $0.diagnostics.debug = .off }
+        #expect(try plain.withEnvironment(environment).diagnostics.debug == .on)
+        #expect(try plain.withEnvironment(["NORIA_DEBUG": "0"]).diagnostics.debug == .off)
+        #expect(try off.withEnvironment(environment).diagnostics.debug == .off)
+        #expect(try off.withEnvironment(["NORIA_DEBUG": "2"]).diagnostics.debug == .off)
+        let on = try RuntimeConfiguration.development.withEnvironment(["NORIA_DEBUG": "0"])
+        #expect(on.diagnostics.debug == .on)
+    }
+
+    @Test("The check says whether the debug mode is on, and who has decided that")
+    func debugCheck() throws {
+        let check = { (configuration: RuntimeConfiguration) in
+            ProductionCheck.debug(try configuration.withEnvironment(["NORIA_DEBUG": "1"]))
+        }
+        #expect(ProductionCheck.debug(plain).finding == "off")
+        #expect(try check(plain.with { $0.diagnostics.debug = .off }).finding == "off, by the code")
+        let environment = try check(plain)
+        #expect(environment.finding == "on, by NORIA_DEBUG")
+        #expect(environment.advice?.contains("unset NORIA_DEBUG") == true)
+        let code = try check(.development)
+        #expect(code.finding == "on, by the code")
+        #expect(code.advice?.contains("start from '.production'") == true)
+    }
+
+    @Test("What slows a service down is a warning, unless it was chosen for the desk")
+    func startLevel() throws {
+        let slow = [ProductionCheck.optimisation(isDebugBuild: true)]
+        #expect(Runtime.level([.debug(plain)], plain) == .info)
+        #expect(Runtime.level(slow, plain) == .warning)
+        #expect(Runtime.level(slow, .development) == .notice)
+        let debugging = try plain.withEnvironment(["NORIA_DEBUG": "1"])
+        #expect(Runtime.level([.debug(debugging)], debugging) == .warning)
     }
 }

@@ -87,8 +87,11 @@ struct ShutdownPolicyTests {
             ShutdownReport(
                 reason: "SIGTERM",
                 exitCode: code,
+                phases: [],
                 drained: ["a"],
                 cancelled: cancelled,
+                abandoned: [],
+                errors: [],
                 uncaughtErrors: uncaught
             )
         }

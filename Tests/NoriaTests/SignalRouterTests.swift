@@ -61,4 +61,14 @@ struct SignalRouterTests {
         #expect(router.route(.terminate, now: 0) == .begin(.terminate))
         #expect(router.route(.terminate, now: 1) == .none)
     }
+
+    @Test("What comes again before anybody has taken it counts once")
+    func mailbox() async {
+        let mailbox = SignalMailbox()
+        for signal in [Signal.user1, .hangup, .user1, .user1] { mailbox.deliver(signal) }
+        mailbox.finish()
+        var seen: [Signal] = []
+        while let signal = await mailbox.next() { seen.append(signal) }
+        #expect(seen == [.hangup, .user1])
+    }
 }

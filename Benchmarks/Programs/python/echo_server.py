@@ -2,6 +2,7 @@
 """The echo servers of a good Python program: protocols or streams, on asyncio's loop or uvloop's.
 
     echo_server.py asyncio|uvloop protocols|streams|protocols-128k HOST PORT
+    echo_server.py asyncio tasks HOST PORT    a new task answers each message
 
 Both loops set TCP_NODELAY by themselves. The protocol is that of uvloop's own benchmark, with the
 back pressure that a server needs. Both receive 256 KiB at once, and document no way to set that.
@@ -54,13 +55,29 @@ async def echo(reader, writer):
         writer.close()
 
 
+async def answer(writer, data):
+    writer.write(data)
+    await writer.drain()
+
+
+async def echo_in_tasks(reader, writer):
+    try:
+        while data := await reader.read(buffer_byte_count):
+            await asyncio.create_task(answer(writer, data))
+    except ConnectionError:
+        pass
+    finally:
+        writer.close()
+
+
 async def serve(loop_name, api, host, port):
     loop = asyncio.get_running_loop()
     # The same end as the references': nothing is drained, the status is 0.
     loop.add_signal_handler(signal.SIGTERM, os._exit, 0)
-    if api == "streams":
+    if api in ("streams", "tasks"):
+        handler = echo if api == "streams" else echo_in_tasks
         server = await asyncio.start_server(
-            echo, host, port, backlog=4096, limit=buffer_byte_count
+            handler, host, port, backlog=4096, limit=buffer_byte_count
         )
     else:
         protocol = Echo if api == "protocols" else EchoIn128KiB
@@ -72,7 +89,7 @@ async def serve(loop_name, api, host, port):
 
 def main():
     match sys.argv[1:]:
-        case ["asyncio", ("protocols" | "protocols-128k" | "streams") as api, host, port]:
+        case ["asyncio", ("protocols" | "protocols-128k" | "streams" | "tasks") as api, host, port]:
             asyncio.run(serve("asyncio", api, host, int(port)))
         case ["uvloop", ("protocols" | "streams") as api, host, port]:
             import uvloop

@@ -7,6 +7,7 @@
 #include "noria_processes.h"
 #include "noria_ring.h"
 #include "noria_signals.h"
+#include "noria_sites.h"
 #include "noria_stacks.h"
 #include "noria_system.h"
 #include "noria_task_registry.h"

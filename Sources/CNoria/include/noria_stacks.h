@@ -15,6 +15,8 @@ struct noria_stack {
     /// Where the thread was, and behind it the return addresses.
     uintptr_t addresses[NORIA_STACK_LIMIT];
     int count;
+    /// The task that it ran, or null; to be compared only.
+    const void *task;
     /// What the capture has cost the thread.
     uint64_t nanoseconds;
 };

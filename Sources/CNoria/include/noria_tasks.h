@@ -50,6 +50,8 @@ int noria_tasks_end_self_test(void);
 
 /// The number of this thread's task, or 0.
 uint64_t noria_current_task_id(void);
+/// The number of a job that has not ended: a task's own, or one that stands for it.
+uint64_t noria_job_id(void *job);
 
 /// Counts the calls of a handler that this thread is in: what it makes fail is not handed to it.
 void noria_tasks_enter_handler(void);

@@ -25,6 +25,7 @@ extension Runtime {
         while TaskHook.plainCount > 0 {
             guard MonotonicClock.now < end else {
                 let count = TaskHook.plainCount
+                debugWatch?.noteLeftBehind()
                 return configuration.logger.warning(
                     "\(count) plain tasks were cancelled and have not ended; they are left behind"
                 )

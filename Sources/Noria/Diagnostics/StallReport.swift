@@ -7,7 +7,8 @@ public struct StallReport: Sendable, Hashable, CustomStringConvertible {
     public let eventLoop: Int
     /// How long it has lasted by now, less the time that the thread waited for a processor.
     public let duration: Duration
-    /// The task that runs there, if it is known.
+    /// The task that runs there, by its name and number; nil for a child task, or without
+    /// `diagnostics.tracksTasks`.
     public let task: String?
     /// The calls that the thread is in, the innermost first, with file and line where the build
     /// kept them; empty when it could not be taken.

@@ -40,7 +40,11 @@ final class StallStacks {
         }
         do throws(Errno) {
             let stack = try capture.take(of: thread, nanoseconds: Self.patience)
-            return Evidence(addresses: stack.addresses, nanoseconds: stack.nanoseconds)
+            return Evidence(
+                addresses: stack.addresses,
+                nanoseconds: stack.nanoseconds,
+                task: TaskHook.record(at: stack.task)?.label
+            )
         } catch {
             return Evidence(notes: ["no stack: \(error)", place].compactMap(\.self))
         }
@@ -53,6 +57,8 @@ final class StallStacks {
         var addresses: [UInt] = []
         /// What it cost the thread; nil when its stack could not be taken.
         var nanoseconds: UInt64?
+        /// The task that it ran, when it is a listed one.
+        var task: String?
         /// In words, when there is no stack.
         var notes: [String] = []
     }
@@ -65,11 +71,35 @@ final class CallNames: Sendable {
 
     /// The innermost first, without those by which the loop came to the job.
     func calls(_ evidence: StallStacks.Evidence) -> [String] {
-        guard !evidence.addresses.isEmpty else { return [] }
-        let calls = symbols.withLock { $0.names(of: evidence.addresses) }
+        let calls = names(evidence.addresses, .running)
         let end = calls.firstIndex { call in Self.below.contains { call.contains($0) } }
         return Array(calls[..<(end ?? calls.endIndex)])
     }
 
+    /// Where a task waits, without what the compiler puts in between.
+    func calls(waiting addresses: [UInt]) -> [String] {
+        var calls: [String] = []
+        for call in names(addresses, .waiting)
+        where !Self.glue.contains(where: { call.contains($0) }) && call != calls.last {
+            calls.append(call)
+        }
+        return calls
+    }
+
+    /// Who called for something, from the return addresses of the calls that led to it.
+    func caller(_ returnAddresses: [UInt]) -> String? {
+        names(returnAddresses, .calls).first { call in
+            !Self.makers.contains { call.contains($0) }
+        }
+    }
+
+    private func names(_ addresses: [UInt], _ chain: StackSymbols.Chain) -> [String] {
+        guard !addresses.isEmpty else { return [] }
+        return symbols.withLock { $0.names(of: addresses, chain) }
+    }
+
     private static let below = ["swift_job_run", "swift::runJob", "EventLoop.run(_:)"]
+    private static let glue = ["thunk for", "partial apply", "withUnsafeContinuation", "..."]
+    /// What makes tasks for others.
+    private static let makers = ["Task<", "Task.", "Runtime.spawn", "swift_task_create"]
 }

@@ -108,6 +108,42 @@ enum TaskHook {
         isListing.load(ordering: .relaxed) ? noria_tasks_cancel_all() : 0
     }
 
+    /// A listed task by its address.
+    static func record(at address: UInt) -> noria_task_record? {
+        var record = noria_task_record()
+        // SAFETY: the address is compared only.
+        let task = UnsafeRawPointer(bitPattern: address)
+        return task != nil && noria_task_find_at(task, &record) ? record : nil
+    }
+
+    /// A listed task by its number, or the one that this thread has just seen end.
+    static func record(_ id: UInt64) -> noria_task_record? {
+        var record = noria_task_record()
+        return noria_task_find(id, &record) ? record : nil
+    }
+
+    /// The oldest tasks in words, the runtime's own aside, and how many more there are.
+    static func oldest(_ count: Int) -> (lines: [String], more: Int) {
+        let now = MonotonicClock.now
+        let records = records()
+            .filter { !$0.is_own || $0.name()?.hasPrefix("noria") == false }
+            .sorted { $0.made < $1.made }
+        let lines = records.prefix(count).map { record in
+            "task \(record.label), \((now &- min(now, record.made)) / 1_000_000) ms old"
+                + (record.is_cancelled ? ", cancelled" : "")
+        }
+        return (lines, records.count - lines.count)
+    }
+
+    /// What a listed task waits for, the innermost first, as addresses.
+    static func stack(_ record: noria_task_record) -> [UInt] {
+        withUnsafePointer(to: record) { record in
+            [UInt](unsafeUninitializedCapacity: 32) { buffer, count in
+                count = Int(noria_task_stack(record, buffer.baseAddress, Int32(buffer.count)))
+            }
+        }
+    }
+
     /// A copy of the list, shard by shard: nobody waits for longer than one shard takes.
     static func records() -> [noria_task_record] {
         var all: [noria_task_record] = []

@@ -29,6 +29,9 @@ struct TaskReport {
         let tenths = Int(task.ageSeconds * 10)
         let place = task.eventLoop.map { "loop \($0)" } ?? "no loop"
         let mark = task.isCancelled ? ", cancelled" : ""
-        return "task \(task.id)\(name): \(tenths / 10).\(tenths % 10) s, \(place)\(mark)"
+        let origin = task.origin.map { ", made by \($0)" } ?? ""
+        let calls = task.stack.map { "\n    \($0)" }.joined()
+        return
+            "task \(task.id)\(name): \(tenths / 10).\(tenths % 10) s, \(place)\(mark)\(origin)\(calls)"
     }
 }

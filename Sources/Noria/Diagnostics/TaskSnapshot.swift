@@ -14,9 +14,9 @@ public struct TaskSnapshot: Codable, Sendable, Hashable {
     public let eventLoop: Int?
     /// Whether it was cancelled.
     public let isCancelled: Bool
-    /// Where it was made; only the debug mode knows.
+    /// Where it was made; only the debug mode knows, of the 100 oldest.
     public let origin: String?
-    /// Where it waits, the innermost first; empty unless the debug mode knows.
+    /// Where it waits, the innermost first; only the debug mode knows, of the 100 oldest.
     public let stack: [String]
 }
 
@@ -32,18 +32,24 @@ extension Runtime {
     public func tasks() -> [TaskSnapshot] {
         let now = MonotonicClock.now
         let homes = homes
-        return TaskHook.records().sorted { $0.made < $1.made }.map { record in
-            TaskSnapshot(
+        let records = TaskHook.records().sorted { $0.made < $1.made }
+        return records.enumerated().map { index, record in
+            let debugWatch = index < Self.followedCount ? debugWatch : nil
+            return TaskSnapshot(
                 id: record.id,
                 name: record.name(),
                 ageSeconds: Double(now - min(now, record.made)) / 1e9,
                 eventLoop: record.home.flatMap { homes[$0] },
                 isCancelled: record.is_cancelled,
-                origin: nil,
-                stack: []
+                origin: debugWatch?.caller(record.site),
+                stack: debugWatch?.stack(record) ?? []
             )
         }
     }
+
+    /// Of how many tasks the debug mode tells where they come from and wait: giving addresses their
+    /// names takes time.
+    private static let followedCount = 100
 
     /// The loops' numbers by what a record may name them.
     private var homes: [UnsafeRawPointer: Int] {
@@ -59,6 +65,9 @@ extension Runtime {
 }
 
 extension noria_task_record {
+    /// `'name' (task 7)`, or `7` for one without a name.
+    var label: String { name().map { "'\($0)' (\(id))" } ?? "\(id)" }
+
     func name() -> String? {
         guard has_name else { return nil }
         return withUnsafeBytes(of: name) { bytes in

@@ -74,11 +74,18 @@ struct TurnLog: ~Copyable, Sendable {
     ///
     /// Any thread.
     var utilization: Double {
+        let (all, active) = times
+        return all == 0 ? 0 : min(1, Double(active) / Double(all))
+    }
+
+    /// Nanoseconds since the run began, and those of them in which the loop did not wait.
+    ///
+    /// Any thread.
+    var times: (all: UInt64, active: UInt64) {
         let ended = runEnded.load(ordering: .relaxed)
         let began = runBegan.load(ordering: .relaxed)
-        let length = (ended == 0 ? MonotonicClock.now : ended) &- began
-        guard began > 0, length > 0 else { return 0 }
-        return min(1, Double(turnLength.total) / Double(length))
+        let now = ended == 0 ? MonotonicClock.now : ended
+        return began == 0 ? (0, 0) : (now &- min(now, began), turnLength.total)
     }
 
     @inline(never)

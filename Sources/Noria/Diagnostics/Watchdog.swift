@@ -13,6 +13,7 @@ final class Watchdog: Sendable {
     private let configuration: RuntimeConfiguration.Diagnostics
     private let logger: Logger
     private let reports: ReportThread
+    private let metrics: MetricsReporter
     private let parker = Parker()
     private let hasBegun = Parker()
     private let state = Guarded<(thread: Thread.Joinable?, isEnded: Bool)>((nil, false))
@@ -25,6 +26,7 @@ final class Watchdog: Sendable {
         self.loops = loops
         self.reports = reports
         self.configuration = configuration.diagnostics
+        metrics = MetricsReporter(configuration)
         logger = configuration.logger
         let threshold = UInt64(self.configuration.stallThreshold.nanoseconds)
         for loop in loops { loop.turnLog.watch(from: threshold) }
@@ -55,6 +57,7 @@ final class Watchdog: Sendable {
         }
         parker.rouse()
         thread?.join()
+        metrics.end()
         for loop in loops { loop.turnLog.watch(from: .max) }
     }
 
@@ -77,6 +80,7 @@ final class Watchdog: Sendable {
                 for finding in loop.look(now, pause: pause) { report(finding, of: loop, stacks) }
                 if !loop.wasQuiet { isQuiet = false }
             }
+            if let runtime = Runtime.current { metrics.look(now, runtime) }
             quietLooks = isQuiet ? quietLooks + 1 : 0
             period = quietLooks < Pacing.quietLookCount ? pacing.period : pacing.idlePeriod
         }
@@ -104,7 +108,7 @@ final class Watchdog: Sendable {
                 let report = StallReport(
                     eventLoop: loop.index,
                     duration: .nanoseconds(Int64(clamping: length)),
-                    task: nil,
+                    task: evidence.task,
                     stack: names.calls(evidence),
                     notes: evidence.notes + notes
                 )

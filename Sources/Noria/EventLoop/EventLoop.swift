@@ -56,19 +56,6 @@ public final class EventLoop: Sendable, CustomStringConvertible {
 
     private var address: UnsafeMutableRawPointer { Unmanaged.passUnretained(self).toOpaque() }
 
-    /// The executor of actors that live on this loop.
-    ///
-    /// Any thread.
-    public var unownedExecutor: UnownedSerialExecutor { serial.asUnownedSerialExecutor() }
-    /// The same, for interfaces that take an executor.
-    ///
-    /// Any thread.
-    public var serialExecutor: any SerialExecutor { serial }
-    /// Keeps a whole task on this loop: `Task(executorPreference:)`.
-    ///
-    /// Any thread.
-    public var taskExecutor: any TaskExecutor { tasks }
-
     /// The loop's name in logs: `loop 0`.
     public var description: String { "loop \(index)" }
 
@@ -139,6 +126,9 @@ public final class EventLoop: Sendable, CustomStringConvertible {
         }
     }
 
+    /// Gives the loop what looks at it in debug mode, on its thread or when it does not turn.
+    func look(by watch: DebugWatch?) { state.debugWatch = watch }
+
     /// Takes half of what another loop keeps waiting.
     ///
     /// Loop thread only.
@@ -184,30 +174,41 @@ public final class EventLoop: Sendable, CustomStringConvertible {
         _ = shared.inbox.takeAll(forward)
     }
 
+    /// What belongs to the loop's thread, for a member that others of ours may call wrongly.
+    @inline(__always)
+    private func checked(_ member: StaticString = #function) -> LoopState {
+        checkThread(member)
+        return state
+    }
+
     // MARK: Turning
 
     /// The engine of the present run.
     ///
     /// Loop thread only.
-    var engine: Engine { state.engine }
-    var timers: LoopTimers { state.timers }
+    var engine: Engine { checked().engine }
+    var timers: LoopTimers { checked().timers }
     /// The clock as it was last read: at the turn's look at the kernel, or since.
     var now: UInt64 { state.now }
 
     /// Has a stream's writes sent when this turn's jobs have run.
     ///
     /// Loop thread only.
-    func flushAtTurnEnd(_ channel: StreamChannel) { state.flushAtTurnEnd(channel) }
+    func flushAtTurnEnd(_ channel: StreamChannel) { checked().flushAtTurnEnd(channel) }
 
     /// Counts a stream that was opened (1) or closed (-1).
     ///
     /// Loop thread only.
-    func countConnection(_ change: Int) { state.connectionCount &+= change }
+    func countConnection(_ change: Int) { checked().connectionCount &+= change }
+    /// The same of what becomes of them.
+    func count(_ event: WritableKeyPath<StreamCounts, UInt64>) {
+        checked().streams[keyPath: event] &+= 1
+    }
 
     /// What the loop does when its eventfd was written: the signals' way in.
     ///
     /// Loop thread only.
-    func onRouse(_ action: (() -> Void)?) { state.onRouse = action }
+    func onRouse(_ action: (() -> Void)?) { checked().onRouse = action }
 
     /// Turns on the calling thread, which is this loop's from `begin` to `end`, until `finish`.
     func run(_ budget: TurnBudget) {
@@ -222,7 +223,7 @@ public final class EventLoop: Sendable, CustomStringConvertible {
     /// Ends `run` with the present turn.
     ///
     /// Loop thread only.
-    func finish() { state.isEnding = true }
+    func finish() { checked().isEnding = true }
 
     /// Makes the calling thread this loop's; how many jobs were left from the run before.
     func begin(engine: Engine) throws(Errno) -> Int {
@@ -256,9 +257,7 @@ public final class EventLoop: Sendable, CustomStringConvertible {
     /// The jobs run so far.
     ///
     /// Loop thread only.
-    package var jobCount: UInt64 { state.jobCount }
-    var wakeupDescriptor: Int32 { wakeup.descriptor }
-    var wakeupCount: UInt64 { wakeup.writeCount }
+    package var jobCount: UInt64 { checked().jobCount }
 
     /// One turn: due timers, jobs within the budget, one look at the kernel, its completions.
     func turn(_ budget: TurnBudget) {
@@ -327,7 +326,7 @@ public final class EventLoop: Sendable, CustomStringConvertible {
         defer { state.lastTurnJobCount = budget.jobsPerTurn &- left }
         while let job = nextJob() {
             if left == sampled { counts.runDelay.record(MonotonicClock.now &- state.lookedAt) }
-            run(job)
+            if let watch = state.debugWatch { run(job, under: watch) } else { run(job) }
             left &-= 1
             guard left > 0 else { break }
             if left & 15 == 0 {
@@ -350,7 +349,8 @@ public final class EventLoop: Sendable, CustomStringConvertible {
         return job
     }
 
-    private func run(_ job: QueuedJob) {
+    /// Loop thread only.
+    func run(_ job: QueuedJob) {
         let role = job.role
         state.role = role
         state.jobCount &+= 1

@@ -45,6 +45,21 @@ final class LoopTaskExecutor: TaskExecutor, @unchecked Sendable {
     func enqueue(_ job: consuming ExecutorJob) { loop.enqueue(UnownedJob(job), as: .pinned) }
 }
 
+extension EventLoop {
+    /// The executor of actors that live on this loop.
+    ///
+    /// Any thread.
+    public var unownedExecutor: UnownedSerialExecutor { serial.asUnownedSerialExecutor() }
+    /// The same, for interfaces that take an executor.
+    ///
+    /// Any thread.
+    public var serialExecutor: any SerialExecutor { serial }
+    /// Keeps a whole task on this loop: `Task(executorPreference:)`.
+    ///
+    /// Any thread.
+    public var taskExecutor: any TaskExecutor { tasks }
+}
+
 /// The executor of everything else: who enqueues from a loop stays on it.
 ///
 /// With no runtime running it hands on to the platform's own.

@@ -24,12 +24,15 @@ final class LoopState: @unchecked Sendable {
     @exclusivity(unchecked) var remoteJobCount: UInt64 = 0
     /// The streams that are open.
     @exclusivity(unchecked) var connectionCount = 0
+    @exclusivity(unchecked) var streams = StreamCounts()
     /// The operations that the present job has done without a wait: see `countOperation`.
     @exclusivity(unchecked) var operationCount = 0
     /// Streams whose writes of this turn go out together at its end.
     @exclusivity(unchecked) private var unflushed: [StreamChannel] = []
     /// The thread had the watchdog's signal blocked before this run.
     var hadStacksBlocked = false
+    /// Of a run in debug mode.
+    var debugWatch: DebugWatch?
     let timers = LoopTimers()
     var onRouse: (() -> Void)?
 
@@ -51,7 +54,10 @@ final class LoopState: @unchecked Sendable {
         lookedAt = now
     }
 
-    func resetCounts() { (turnCount, jobCount, remoteJobCount) = (0, 0, 0) }
+    func resetCounts() {
+        (turnCount, jobCount, remoteJobCount) = (0, 0, 0)
+        streams = StreamCounts()
+    }
 
     /// Whether other loops may take what belongs to none: see `SharedJobs`.
     @exclusivity(unchecked) var isSharing = false

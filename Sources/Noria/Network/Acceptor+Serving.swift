@@ -57,7 +57,9 @@ extension Acceptor {
         do {
             try await channel.run {
                 if proxyProtocol == .required {
-                    guard try await channel.readProxyHeader(runtime) else { return }
+                    guard try await channel.readProxyHeader(runtime) else {
+                        return channel.loop.perform { channel.loop.count(\.refused) }
+                    }
                 }
                 try await handler(connection)
             }
@@ -69,6 +71,7 @@ extension Acceptor {
     private func makeChannel(_ descriptor: Int32, on home: EventLoop) -> StreamChannel? {
         do throws(Errno) {
             let channel = try StreamChannel(descriptor, on: home, limits: limits, options: options)
+            home.count(\.accepted)
             channel.onClosed = { [self] channel in
                 loop.perform { self.channels[channel.id] = nil }
                 admission.leave()
@@ -77,6 +80,7 @@ extension Acceptor {
         } catch {
             // The peer was gone before we looked: ENOTCONN. Nobody is left to be told.
             Descriptor.close(descriptor)
+            home.count(\.refused)
             admission.leave()
             return nil
         }

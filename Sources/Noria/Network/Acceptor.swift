@@ -2,6 +2,7 @@
 internal import Logging
 internal import NoriaEngine
 internal import NoriaSystem
+internal import Synchronization
 internal import SystemPackage
 
 /// A listening socket on its loop, and the connections that came from it.
@@ -37,6 +38,7 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
     var isServing = false
     private var drainWaiters: [Parked<Void>] = []
     private var isReleased = false
+    private let closed = Atomic<Bool>(false)
     private var releaseWaiters: [Parked<Void>] = []
     var isDraining = false
     var isAborted = false
@@ -76,6 +78,8 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
     }
 
     var localAddress: SocketAddress { socket.address }
+    /// Any thread.
+    var isClosed: Bool { closed.load(ordering: .relaxed) }
 
     // MARK: Accepting
 
@@ -200,6 +204,7 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
     ///
     /// Loop thread only.
     func endRest() {
+        loop.checkThread()
         if let timer = restTimer.take() { loop.timers.cancel(timer) }
         resting.take()?.resume(returning: (), on: loop)
     }
@@ -266,6 +271,7 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
     func close() {
         guard state != .closed else { return }
         state = .closed
+        closed.store(true, ordering: .relaxed)
         endRest()
         // The descriptor goes when the kernel has let go of it: another could get its number.
         if let acceptToken { loop.engine.cancel(acceptToken) } else { release() }
@@ -275,6 +281,7 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
     ///
     /// Loop thread only.
     func closeAndRelease() async {
+        loop.checkThread()
         close()
         guard !isReleased else { return }
         await withUnsafeContinuation { releaseWaiters.append(Parked($0, as: loop.currentRole)) }

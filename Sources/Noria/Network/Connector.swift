@@ -194,7 +194,9 @@ extension TCPConnection {
         port: Int,
         timeout: Duration = .seconds(10),
         options: SocketOptions? = nil,
-        limits: StreamLimits? = nil
+        limits: StreamLimits? = nil,
+        file: StaticString = #fileID,
+        line: UInt = #line
     ) async throws -> Self {
         let literal = try Resolver.literal(host, port: port)
         guard let runtime = Runtime.current else {
@@ -214,7 +216,7 @@ extension TCPConnection {
                 limits: limits
             )
         }
-        return Self(channel: channel)
+        return Self(channel: channel.note(openedAt: CodePlace(file: file, line: line)))
     }
 }
 

@@ -71,6 +71,7 @@ extension StreamChannel {
     ///
     /// Loop thread only.
     func finishOutbound() {
+        loop.checkThread()
         guard phase == .open, outboundError == nil else { return }
         outboundError = failure(.closed, "write to")
         try? Socket.shutDownWriting(fd)
@@ -85,6 +86,7 @@ extension StreamChannel {
     ///
     /// Loop thread only.
     func abort(with reason: NetworkError?) {
+        loop.checkThread()
         guard phase != .closed else { return }
         endTimeouts()
         switch inboundEnd {

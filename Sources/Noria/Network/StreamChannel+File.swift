@@ -100,6 +100,7 @@ extension StreamChannel {
         switch Errno(negated: min(result, 0)) {
         case _ where result > 0:
             file.advance(result)
+            engine.count(sent: result)
             file.vainCount = 0
             noteProgress()
             wakeWaiters()

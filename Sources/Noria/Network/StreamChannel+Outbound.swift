@@ -26,6 +26,7 @@ extension StreamChannel {
     ///
     /// Loop thread only.
     func append(_ bytes: UnsafeRawBufferPointer) {
+        loop.checkThread()
         guard !bytes.isEmpty else { return }
         owesAnswer = false
         if isDraining { endIdleRead() }
@@ -89,8 +90,16 @@ extension StreamChannel {
         noteProgress()
     }
 
+    /// Counts a reset, once: the first that reading or writing meets.
+    func countReset(_ error: Errno) {
+        guard error == .connectionReset || error == .brokenPipe, !wasReset else { return }
+        wasReset = true
+        loop.count(\.reset)
+    }
+
     func failOutbound(_ error: Errno) {
         guard outboundError == nil else { return }
+        countReset(error)
         outboundError = failure(errno: error, "write to")
         if let outboundFile { end(outboundFile, .fail) }
         filling.removeAll()
@@ -106,6 +115,7 @@ extension StreamChannel {
     /// Loop thread only.
     @inline(__always)
     func forward(_ completion: Completion) throws(NetworkError) {
+        loop.checkThread()
         let bytes = engine.bytes(of: completion)
         guard let buffer = completion.buffer, let start = bytes.baseAddress else { return }
         guard outboundError == nil, phase == .open, !isFinishing else {

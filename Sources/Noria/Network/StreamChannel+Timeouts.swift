@@ -120,7 +120,9 @@ extension StreamChannel: TimerOwner {
         return error
     }
 
+    /// The error of a stream that a time-out ends, which is counted.
     private func timedOut(_ kind: StreamTimeouts.Kind) -> NetworkError {
+        loop.count(\.timedOut)
         let operation = kind == .write ? "write to" : "read from"
         return failure(.timedOut, operation, advice: limits.sentence(for: kind))
     }

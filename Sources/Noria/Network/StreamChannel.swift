@@ -29,6 +29,7 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
     @exclusivity(unchecked) var isUnreadLent = false
     /// A reading form is under way, from its first byte to its last.
     @exclusivity(unchecked) var isReading = false
+    @exclusivity(unchecked) var wasReset = false
     /// Set once by the loop, asked by anyone.
     private let drainBegan = Atomic<Bool>(false)
     @exclusivity(unchecked) var receiveToken: Token?
@@ -81,6 +82,8 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
     /// Of a Unix peer.
     let peerCredentials: PeerCredentials?
     let limits: StreamLimits
+    /// Whose code connected; only the debug mode knows.
+    @exclusivity(unchecked) var openedAt: CodePlace?
 
     /// Connections are numbered from 1 over the life of the process.
     private static let lastID = Atomic<UInt64>(0)
@@ -118,12 +121,20 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
         id = Self.lastID.wrappingAdd(1, ordering: .relaxed).newValue
         let isUnix = socketPeer.isUnix
         peerCredentials = isUnix ? try? PeerCredentials(of: fd) : nil
-        try options.apply(to: fd, of: socketPeer)
-        if !isRegistered { try engine.backend.register(fd, stopsShort: isUnix) }
+        do throws(Errno) {
+            try options.apply(to: fd, of: socketPeer)
+            if !isRegistered { try engine.backend.register(fd, stopsShort: isUnix) }
+        } catch {
+            // The descriptor is still the caller's.
+            phase = .closed
+            throw error
+        }
         loop.countConnection(1)
         timing = StreamTiming(limits, now: loop.now)
         arm(.idle)
     }
+
+    deinit { if phase != .closed { releaseUnclosed() } }
 
     /// The connection in logs: `connection 7 from 127.0.0.1:5123`, and ` through` a proxy's address.
     var description: String {
@@ -170,6 +181,7 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
     ///
     /// Loop thread only.
     func beginReading() throws {
+        loop.checkThread()
         guard !isReading, !isUnreadLent else { throw alreadyReading() }
         isReading = true
     }
@@ -188,6 +200,7 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
         }
         let error = Errno(negated: completion.result)
         guard error == .canceled else {
+            countReset(error)
             let failure = failure(errno: error, "read from")
             inboundEnd = .failed(failure)
             throw failure
@@ -360,6 +373,7 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
     ///
     /// Loop thread only.
     func drain() {
+        loop.checkThread()
         guard !isDraining else { return }
         drainBegan.store(true, ordering: .relaxed)
         endIdleRead()
@@ -367,6 +381,7 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
 
     /// Loop thread only.
     func markIdle(_ isIdle: Bool) {
+        loop.checkThread()
         isMarkedIdle = isIdle
         if isDraining { endIdleRead() }
     }

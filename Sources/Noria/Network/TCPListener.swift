@@ -10,6 +10,7 @@ internal import SystemPackage
 /// without resetting anyone, lets what is in hand be answered, and then `serve` returns.
 public struct TCPListener: Drainable {
     let acceptors: [Acceptor]
+    var openedAt: CodePlace?
 
     /// The address that it listens on; its port is the real one when 0 was asked for.
     public var localAddress: SocketAddress { acceptors[0].localAddress }
@@ -26,7 +27,9 @@ public struct TCPListener: Drainable {
         port: Int,
         options: SocketOptions? = nil,
         limits: StreamLimits? = nil,
-        proxyProtocol: ProxyProtocol = .off
+        proxyProtocol: ProxyProtocol = .off,
+        file: StaticString = #fileID,
+        line: UInt = #line
     ) async throws -> Self {
         let literal = try Resolver.literal(host, port: port)
         guard let runtime = Runtime.current else {
@@ -62,7 +65,8 @@ public struct TCPListener: Drainable {
                 throw error
             }
         }
-        let listener = TCPListener(acceptors: acceptors)
+        let place = CodePlace(file: file, line: line)
+        let listener = TCPListener(acceptors: acceptors, openedAt: place)
         runtime.shutdown.register(listener, name: "listener \(listener.localAddress)")
         return listener
     }

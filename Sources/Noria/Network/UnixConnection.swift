@@ -22,9 +22,17 @@ public struct UnixConnection: StreamConnection {
     public static func connect(
         path: FilePath,
         timeout: Duration = .seconds(10),
-        limits: StreamLimits? = nil
+        limits: StreamLimits? = nil,
+        file: StaticString = #fileID,
+        line: UInt = #line
     ) async throws -> Self {
-        try await connect(address: .unix(path), timeout: timeout, limits: limits)
+        try await connect(
+            address: .unix(path),
+            timeout: timeout,
+            limits: limits,
+            file: file,
+            line: line
+        )
     }
 
     /// Connects to a Unix address, a path's or an abstract one: see `connect(path:)`.
@@ -33,13 +41,15 @@ public struct UnixConnection: StreamConnection {
     public static func connect(
         address: SocketAddress,
         timeout: Duration = .seconds(10),
-        limits: StreamLimits? = nil
+        limits: StreamLimits? = nil,
+        file: StaticString = #fileID,
+        line: UInt = #line
     ) async throws -> Self {
         guard address.isUnix else {
             throw SocketAddress.notAnAddress("\(address)", "for an IP address use 'TCPConnection'")
         }
         let channel = try await Connector.connect(to: address, timeout: timeout, limits: limits)
-        return Self(channel: channel)
+        return Self(channel: channel.note(openedAt: CodePlace(file: file, line: line)))
     }
 
     /// Who is at the other end, as it was when the connection was made.

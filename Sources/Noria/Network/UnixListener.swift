@@ -10,7 +10,8 @@ public import SystemPackage
 /// without resetting anyone, lets what is in hand be answered, and then `serve` returns. Its path
 /// is removed when it stops accepting, unless another listens there by then.
 public struct UnixListener: Drainable {
-    private let acceptor: Acceptor
+    let acceptor: Acceptor
+    var openedAt: CodePlace?
 
     /// How long one who listens is given to end, before the address counts as in use.
     ///
@@ -35,13 +36,17 @@ public struct UnixListener: Drainable {
         path: FilePath,
         mode: FilePermissions = [.ownerReadWrite],
         limits: StreamLimits? = nil,
-        proxyProtocol: ProxyProtocol = .off
+        proxyProtocol: ProxyProtocol = .off,
+        file: StaticString = #fileID,
+        line: UInt = #line
     ) async throws -> Self {
         try await bind(
             address: .unix(path),
             mode: mode,
             limits: limits,
-            proxyProtocol: proxyProtocol
+            proxyProtocol: proxyProtocol,
+            file: file,
+            line: line
         )
     }
 
@@ -53,7 +58,9 @@ public struct UnixListener: Drainable {
         address: SocketAddress,
         mode: FilePermissions = [.ownerReadWrite],
         limits: StreamLimits? = nil,
-        proxyProtocol: ProxyProtocol = .off
+        proxyProtocol: ProxyProtocol = .off,
+        file: StaticString = #fileID,
+        line: UInt = #line
     ) async throws -> Self {
         guard address.isUnix else {
             throw SocketAddress.notAnAddress("\(address)", "for an IP address use 'TCPListener'")
@@ -81,7 +88,8 @@ public struct UnixListener: Drainable {
                 admission: Admission(limit: limits.connectionLimit)
             )
         }
-        let listener = UnixListener(acceptor: acceptor)
+        let place = CodePlace(file: file, line: line)
+        let listener = UnixListener(acceptor: acceptor, openedAt: place)
         runtime.shutdown.register(listener, name: "listener \(listener.localAddress)")
         return listener
     }

@@ -36,6 +36,8 @@ public struct EventLoopSnapshot: Codable, Sendable, Hashable {
     public let stallReportsSuppressed: UInt64
     /// The queue between the kernel and the streams.
     public let completionQueue: CompletionQueue
+    /// What has become of the streams.
+    public let streams: StreamCounts
 
     /// How full the queue of completions has been.
     public struct CompletionQueue: Codable, Sendable, Hashable {
@@ -50,6 +52,22 @@ public struct EventLoopSnapshot: Codable, Sendable, Hashable {
         /// How often a receive found no buffer and had to wait for one.
         public let starvedReceives: UInt64
     }
+}
+
+/// What has become of a loop's streams since its run began, the open ones aside.
+public struct StreamCounts: Codable, Sendable, Hashable {
+    /// Connections that a listener has taken from its queue.
+    public internal(set) var accepted: UInt64 = 0
+    /// Streams that their peers, or the network, have reset.
+    public internal(set) var reset: UInt64 = 0
+    /// Streams that an idle, read or write time-out has ended.
+    public internal(set) var timedOut: UInt64 = 0
+    /// Connections that ended before their handler began: the peer was gone, or sent no PROXY header.
+    public internal(set) var refused: UInt64 = 0
+    /// Bytes that came.
+    public internal(set) var receivedByteCount: UInt64 = 0
+    /// Bytes that the kernel has taken.
+    public internal(set) var sentByteCount: UInt64 = 0
 }
 
 extension EventLoop {
@@ -69,7 +87,7 @@ extension EventLoop {
             jobsLocal: jobs - min(jobs, jobsRemote),
             jobsRemote: jobsRemote,
             completions: counts.completions.load(ordering: .relaxed),
-            wakeups: wakeupCount,
+            wakeups: wakeup.writeCount,
             queueDepth: counts.queueDepth.load(ordering: .relaxed),
             timersPending: counts.timersPending.load(ordering: .relaxed),
             connectionsOpen: counts.connectionsOpen.load(ordering: .relaxed),
@@ -84,6 +102,14 @@ extension EventLoop {
                 limitedTurns: counts.limitedTurns.load(ordering: .relaxed),
                 highWater: counts.completionHighWater.load(ordering: .relaxed),
                 starvedReceives: counts.starvedReceives.load(ordering: .relaxed)
+            ),
+            streams: StreamCounts(
+                accepted: counts.accepted.load(ordering: .relaxed),
+                reset: counts.reset.load(ordering: .relaxed),
+                timedOut: counts.timedOut.load(ordering: .relaxed),
+                refused: counts.refused.load(ordering: .relaxed),
+                receivedByteCount: counts.receivedBytes.load(ordering: .relaxed),
+                sentByteCount: counts.sentBytes.load(ordering: .relaxed)
             )
         )
     }
@@ -105,6 +131,12 @@ struct LoopCounts: ~Copyable, Sendable {
     fileprivate let completionCapacity = Atomic<Int>(0)
     fileprivate let completionOverflows = Atomic<UInt64>(0)
     fileprivate let limitedTurns = Atomic<UInt64>(0)
+    fileprivate let accepted = Atomic<UInt64>(0)
+    fileprivate let reset = Atomic<UInt64>(0)
+    fileprivate let timedOut = Atomic<UInt64>(0)
+    fileprivate let refused = Atomic<UInt64>(0)
+    fileprivate let receivedBytes = Atomic<UInt64>(0)
+    fileprivate let sentBytes = Atomic<UInt64>(0)
 
     /// Any thread.
     var turnCount: UInt64 { turns.load(ordering: .relaxed) }
@@ -141,5 +173,11 @@ struct LoopCounts: ~Copyable, Sendable {
         starvedReceives.store(engine.starvedReceives, ordering: .relaxed)
         limitedTurns.store(engine.limitedTurns, ordering: .relaxed)
         completionOverflows.store(engine.overflows, ordering: .relaxed)
+        accepted.store(state.streams.accepted, ordering: .relaxed)
+        reset.store(state.streams.reset, ordering: .relaxed)
+        timedOut.store(state.streams.timedOut, ordering: .relaxed)
+        refused.store(state.streams.refused, ordering: .relaxed)
+        receivedBytes.store(engine.receivedBytes, ordering: .relaxed)
+        sentBytes.store(engine.sentBytes, ordering: .relaxed)
     }
 }

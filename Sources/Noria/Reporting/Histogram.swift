@@ -65,22 +65,56 @@ final class Histogram: @unchecked Sendable {
         return base << shift | (1 << shift - 1)
     }
 
+    /// What was seen so far.
+    ///
     /// Any thread.
     func snapshot() -> HistogramSnapshot {
-        let counts = (0..<Self.bucketCount).map { self.counts[$0].load(ordering: .relaxed) }
+        Self.summary(of: contents, largest: largest.load(ordering: .relaxed))
+    }
+
+    /// What was seen since `before`, which becomes what has been seen by now.
+    ///
+    /// Any thread. Its largest value is that of a bucket.
+    func snapshot(since before: inout Contents) -> HistogramSnapshot {
+        let now = contents
+        defer { before = now }
+        var change = now
+        // A run that has begun anew begins at nothing.
+        if now.sum >= before.sum, before.counts.count == now.counts.count {
+            change.sum -= before.sum
+            for index in change.counts.indices { change.counts[index] &-= before.counts[index] }
+        }
+        let last = change.counts.lastIndex { $0 > 0 }
+        return Self.summary(of: change, largest: last.map(Self.limit) ?? 0)
+    }
+
+    /// Its numbers at one moment.
+    struct Contents {
+        var counts: [UInt64] = []
+        var sum: UInt64 = 0
+    }
+
+    private var contents: Contents {
+        Contents(
+            counts: (0..<Self.bucketCount).map { counts[$0].load(ordering: .relaxed) },
+            sum: sum.load(ordering: .relaxed)
+        )
+    }
+
+    private static func summary(of contents: Contents, largest: UInt64) -> HistogramSnapshot {
+        let counts = contents.counts
         let total = counts.reduce(0, &+)
-        let largest = largest.load(ordering: .relaxed)
         func quantile(_ share: Double) -> Double {
             guard total > 0 else { return 0 }
             let rank = max(1, UInt64((Double(total) * share).rounded(.up)))
             var seen: UInt64 = 0
             for (bucket, count) in counts.enumerated() where count > 0 {
                 seen += count
-                if seen >= rank { return Double(min(Self.limit(of: bucket), largest)) / 1e9 }
+                if seen >= rank { return Double(min(limit(of: bucket), largest)) / 1e9 }
             }
             return Double(largest) / 1e9
         }
-        let mean = total == 0 ? 0 : Double(sum.load(ordering: .relaxed)) / Double(total) / 1e9
+        let mean = total == 0 ? 0 : Double(contents.sum) / Double(total) / 1e9
         return HistogramSnapshot(
             count: total,
             mean: mean,

@@ -13,7 +13,7 @@ public struct ProductionCheck: Codable, Sendable, Hashable, CustomStringConverti
         case unknown
     }
 
-    /// What was looked at: `backend`, `optimised build`, `signals and deadline`.
+    /// What was looked at: `backend`, `debug`, `signals and deadline`.
     public let name: String
     /// Whether something is to be done.
     public let state: State
@@ -54,6 +54,7 @@ extension Runtime {
                 threadsAllowed: MachineCheck.threads(Machine()).value
             ),
             .optimisation(isDebugBuild: _isDebugAssertConfiguration()),
+            .debug(configuration),
             isEmbedded
                 ? .embedded(configuration.shutdown)
                 : .shutdown(configuration.shutdown, failure: signalWatch.failure),
@@ -100,8 +101,28 @@ extension ProductionCheck {
     /// It tells of this package; one build compiles a program and its packages alike.
     static func optimisation(isDebugBuild: Bool) -> Self {
         isDebugBuild
-            ? Self("optimised build", "no", advice: "build with 'swift build -c release'")
+            ? Self(
+                "optimised build",
+                "no",
+                advice: "a request takes ten times the processor time: build with"
+                    + " 'swift build -c release'"
+            )
             : Self("optimised build", "yes", advice: nil)
+    }
+
+    /// Whether the debug mode is on, and who has decided that.
+    static func debug(_ configuration: RuntimeConfiguration) -> Self {
+        let isFromEnvironment = configuration.environmentKnobs.contains("diagnostics.debug")
+        guard configuration.diagnostics.debug == .on else {
+            let isIgnored = configuration.diagnostics.debug == .off && !isFromEnvironment
+            return Self("debug", isIgnored ? "off, by the code" : "off", advice: nil)
+        }
+        return Self(
+            "debug",
+            isFromEnvironment ? "on, by NORIA_DEBUG" : "on, by the code",
+            advice: "it costs some percent of the processor time: "
+                + (isFromEnvironment ? "unset NORIA_DEBUG" : "start from '.production'")
+        )
     }
 
     /// Who is told of errors that nobody awaits, and whose are met.

@@ -1,8 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import Logging
+public import NoriaEngine
 internal import NoriaSystem
 
 extension Runtime {
+    /// Asserts that `kind` runs.
+    ///
+    /// - Throws: `.backendUnavailable` with the reasons, when another does.
+    public func requireBackend(_ kind: BackendKind) throws(RuntimeError) {
+        guard backend.kind != kind else { return }
+        throw RuntimeError(.backendUnavailable("\(kind) was required and \(backend) runs"))
+    }
+
     /// Says what is particular about a run that took the process over.
     func logStart(_ residualCount: Int) {
         logStart()
@@ -17,7 +26,7 @@ extension Runtime {
     func logStart() {
         let logger = configuration.logger
         let checks = productionCheck()
-        logger.log(level: checks.allSatisfy(\.isOK) ? .info : .notice, "started: \(checks.text)")
+        logger.log(level: Self.level(checks, configuration), "started: \(checks.text)")
         let changed = configuration.knobs().filter { $0.source != .default }
             .map { "\($0.name)=\($0.value) (\($0.source))" }
         if !changed.isEmpty { logger.info("configuration: \(changed.joined(separator: ", "))") }
@@ -27,6 +36,19 @@ extension Runtime {
         }
         // Before the program says anything itself, and once only: a log that is stuck holds nobody up.
         _ = log.flush(nanoseconds: 100_000_000)
+    }
+
+    /// What slows a service down and was not chosen for the desk is a warning.
+    static func level(
+        _ checks: [ProductionCheck],
+        _ configuration: RuntimeConfiguration
+    ) -> Logger.Level {
+        guard !checks.allSatisfy(\.isOK) else { return .info }
+        let isForDesk =
+            configuration.diagnostics.debug == .on
+            && !configuration.environmentKnobs.contains("diagnostics.debug")
+        let isSlow = checks.contains { ["debug", "optimised build"].contains($0.name) && !$0.isOK }
+        return isSlow && !isForDesk ? .warning : .notice
     }
 
     /// After the last line of the log.

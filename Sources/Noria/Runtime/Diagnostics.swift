@@ -3,6 +3,12 @@
 extension RuntimeConfiguration {
     /// What the runtime watches in itself, and what becomes of what it sees.
     public struct Diagnostics: Sendable {
+        /// Whether everything that can be seen is looked at: only with `NORIA_DEBUG=1`.
+        ///
+        /// See `docs/diagnostics.md` for what it shows and what it costs.
+        public var debug = DebugMode.environment
+        /// In the debug mode a job that takes longer is logged: 100 ms.
+        public var slowJobThreshold = Duration.milliseconds(100)
         /// A turn of a loop that lasts longer is a *stall*, and counted: 100 ms.
         ///
         /// The time that its thread waited for a processor is no part of it.
@@ -23,8 +29,24 @@ extension RuntimeConfiguration {
         ///
         /// `NORIA_TRACKS_TASKS`. It costs two short locks and at most 64 bytes a task.
         public var tracksTasks = true
+        /// How often numbers go to the metrics system that the program has set up with
+        /// swift-metrics: 1 s; nil for never.
+        ///
+        /// `docs/metrics.md` lists them. Without such a system nothing is done.
+        public var metricsInterval: Duration? = .seconds(1)
         /// Who takes the errors that nobody awaits: the log.
         public var uncaughtErrors = UncaughtErrorHandler.log
+    }
+
+    /// Whether the debug mode is on.
+    @nonexhaustive
+    public enum DebugMode: String, Sendable, CaseIterable {
+        /// On with `NORIA_DEBUG=1`, else off.
+        case environment
+        /// On, whatever the environment says.
+        case on
+        /// Off, whatever the environment says.
+        case off
     }
 
     /// Whether a blocked thread is asked for its stack.

@@ -97,9 +97,7 @@ private struct Embedding {
             task.cancel()
             return spawned.cancel()
         }
-        runtime.shutdown.onDeadline { [spawned = runtime.spawned, watch = runtime.poolWatch] in
-            spawned.names + watch.pools.flatMap(\.unfinished)
-        }
+        runtime.shutdown.onDeadline { [runtime] in runtime.unended() }
         return await withoutActuallyEscaping(body) { body in
             // SAFETY: the child runs in the caller's isolation and is awaited here, so neither
             // the body nor its value crosses to anyone else.
@@ -167,15 +165,17 @@ private struct Embedding {
                 )
             }
             runtime.watchdog.begin()
+            runtime.debugWatch?.begin(loops)
             runtime.log.begin()
             TaskHook.begin(runtime)
             runtime.logStart()
             starting.resume(returning: .success(runtime))
             loop.run(budget)
-            runtime.shutdown.closeLeftovers()
+            runtime.shutdown.closeLeftovers(runtime.debugWatch)
             threads.end()
             loop.end()
             runtime.watchdog.end()
+            runtime.debugWatch?.end(loops)
             waiter.withLock { $0.take() }?.resume()
         } catch { starting.resume(returning: .failure(error)) }
     }

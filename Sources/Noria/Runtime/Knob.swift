@@ -21,6 +21,8 @@ struct Knob: Sendable {
     let parse: @Sendable (String, inout RuntimeConfiguration) -> Bool
     /// Whether the present value may be.
     let isAllowed: @Sendable (RuntimeConfiguration) -> Bool
+    /// Whether the code has decided, and the environment is not read.
+    private(set) var isDecided: @Sendable (RuntimeConfiguration) -> Bool = { _ in false }
 
     /// A knob at a place of the configuration whose value has some form.
     init<Value>(
@@ -75,6 +77,13 @@ struct Knob: Sendable {
         Knob(copying: self, range: "\(range), not above \(other)") { [isAllowed] in
             isAllowed($0) && isInOrder($0)
         }
+    }
+
+    /// The same knob, whose variable is not read while this holds of the code's values.
+    func unread(_ isDecided: @escaping @Sendable (RuntimeConfiguration) -> Bool) -> Knob {
+        var copy = self
+        copy.isDecided = isDecided
+        return copy
     }
 
     private init(

@@ -25,6 +25,22 @@ extension Knob {
             "From the request of a shutdown to the end of the process, at most."
         ),
         Knob(
+            "shutdown.grace",
+            "NORIA_SHUTDOWN_GRACE",
+            \.shutdown.grace,
+            .time(.zero...(.seconds(3600))),
+            "From the request to the drain: everything goes on, readiness is gone."
+        ).notAbove("half of shutdown.deadline") {
+            $0.shutdown.grace <= $0.shutdown.deadline * 0.5
+        },
+        Knob(
+            "shutdown.reportPath",
+            "NORIA_SHUTDOWN_REPORT",
+            \.shutdown.reportPath,
+            .optional(.path, "none"),
+            "Where the report of the end is written to as JSON."
+        ),
+        Knob(
             "shutdown.signals",
             "NORIA_SHUTDOWN_SIGNALS",
             \.shutdown.signals,

@@ -83,6 +83,7 @@ extension Runtime {
             shutdown.request(reason: reason)
             await spawned.waitForAll()
         }
+        await runEndActions()
         await closeProcesses()
         await closePools(reason)
         await finishPlainTasks()

@@ -46,6 +46,7 @@ public final class Runtime: Sendable {
     let proxyHeaderRefusals = ProxyHeaderRefusals()
     let poolWatch: PoolWatch
     let watchdog: Watchdog
+    let debugWatch: DebugWatch?
     let reports = ReportThread()
     let log: LogQueue
     let processors: Int
@@ -76,6 +77,7 @@ public final class Runtime: Sendable {
         watchdog = Watchdog(eventLoops, configuration, reports)
         let configuration = configuration.with { $0.logger = log.logger($0.logger) }
         self.configuration = configuration
+        debugWatch = DebugWatch(configuration, reports)
         self.originalDescriptorLimit = originalDescriptorLimit
         self.backend = backend
         self.eventLoops = eventLoops
@@ -124,14 +126,6 @@ public final class Runtime: Sendable {
             shutdownSignals: configuration.shutdown.signals,
             logger: configuration.logger
         )
-    }
-
-    /// Asserts that `kind` runs.
-    ///
-    /// - Throws: `.backendUnavailable` with the reasons, when another does.
-    public func requireBackend(_ kind: BackendKind) throws(RuntimeError) {
-        guard backend.kind != kind else { return }
-        throw RuntimeError(.backendUnavailable("\(kind) was required and \(backend) runs"))
     }
 
     // MARK: One at a time
@@ -295,6 +289,7 @@ public final class Runtime: Sendable {
             )
         }
         watchdog.begin()
+        debugWatch?.begin(eventLoops)
         ExecutorInstallation.setRunning(eventLoops)
         log.begin()
         TaskHook.begin(self)
@@ -314,13 +309,15 @@ public final class Runtime: Sendable {
             return spawned.cancel()
         }
         shutdown.onLateCancel { [self] in cancelPlainTasks() }
+        shutdown.onDeadline { [self] in unended() }
         loop.run(budget)
-        shutdown.closeLeftovers()
+        shutdown.closeLeftovers(debugWatch)
         ExecutorInstallation.setRunning(nil)
         threads.end()
         dispatch?.end()
         loop.end()
         watchdog.end()
+        debugWatch?.end(eventLoops)
         TaskHook.end()
         guard let result = root.result else {
             preconditionFailure("the loop ended without a result")

@@ -52,7 +52,7 @@ extension RuntimeConfiguration {
         var copy = self
         var unread: [String: String] = [:]
         guard readsEnvironment else { return (copy, unread) }
-        for knob in Knob.all where !typedKnobs.contains(knob.name) {
+        for knob in Knob.all where !typedKnobs.contains(knob.name) && !knob.isDecided(self) {
             guard let text = environment[knob.variable], !text.isEmpty else { continue }
             if knob.parse(text, &copy) {
                 copy.environmentKnobs.insert(knob.name)

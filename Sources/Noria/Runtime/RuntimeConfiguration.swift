@@ -43,10 +43,11 @@ public struct RuntimeConfiguration: Sendable {
     /// For services: quiet and bounded; every knob has its default.
     public static var production: Self { Self() }
 
-    /// For the desk: logs from `debug` on, and a shutdown has 5 s, not 25.
+    /// For the desk: the debug mode, logs from `debug` on, and a shutdown has 5 s, not 25.
     public static var development: Self {
         production.with {
             $0.logger.logLevel = .debug
+            $0.diagnostics.debug = .on
             $0.shutdown.deadline = .seconds(5)
         }
     }

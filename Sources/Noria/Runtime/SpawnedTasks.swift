@@ -4,6 +4,14 @@ internal import Synchronization
 
 /// The tasks that a runtime has spawned and that have not ended.
 final class SpawnedTasks: Sendable {
+    /// See `Runtime.onShutdown`.
+    let endActions = Guarded<[EndAction]>([])
+
+    struct EndAction: Sendable {
+        let name: String
+        let run: @Sendable () async throws -> Void
+    }
+
     private struct State {
         var isBodyRunning = true
         /// The body and all tasks have ended: nothing begins any more.

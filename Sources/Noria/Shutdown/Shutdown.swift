@@ -16,6 +16,8 @@ public final class Shutdown: Sendable {
     public enum Phase: String, Codable, Comparable, Sendable {
         /// Nobody has asked.
         case running
+        /// Asked for, and everything goes on for `ShutdownPolicy.grace`.
+        case notReady
         /// Streams end after the message in hand.
         case draining
         /// Tasks are cancelled.
@@ -28,10 +30,11 @@ public final class Shutdown: Sendable {
         private var order: Int {
             switch self {
             case .running: 0
-            case .draining: 1
-            case .cancelling: 2
-            case .closing: 3
-            case .ended: 4
+            case .notReady: 1
+            case .draining: 2
+            case .cancelling: 3
+            case .closing: 4
+            case .ended: 5
             }
         }
 
@@ -39,8 +42,11 @@ public final class Shutdown: Sendable {
         public static func < (left: Self, right: Self) -> Bool { left.order < right.order }
     }
 
-    private struct State {
+    struct State {
+        /// Set by `enter` alone.
         var phase = Phase.running
+        /// When each phase after the first began.
+        var begins: [(phase: Phase, moment: UInt64)] = []
         var reason = ""
         var drainables: [(name: String, drainable: any Drainable)] = []
         var waiters: [UInt64: UnsafeContinuation<Bool, Never>] = [:]
@@ -52,16 +58,23 @@ public final class Shutdown: Sendable {
         var cancelLater: (@Sendable () -> [String])?
         /// What names those that have not ended.
         var unended: (@Sendable () -> [String])?
-        /// The deadline's thread, and what it waits for.
-        var deadline: (thread: Thread.Joinable, ended: Int32)?
+        /// What failed on the way.
+        var errors: [String] = []
+        /// The deadline's threads, and what they wait for.
+        var deadline: (threads: [Thread.Joinable], ended: Int32)?
+
+        mutating func enter(_ phase: Phase) {
+            self.phase = phase
+            begins.append((phase, MonotonicClock.now))
+        }
     }
 
-    private let state = Guarded(State())
+    let state = Guarded(State())
     private let loop: EventLoop
-    private let policy: ShutdownPolicy
-    private let logger: Logger
-    private let log: LogQueue
-    private let endsProcess: Bool
+    let policy: ShutdownPolicy
+    let logger: Logger
+    let log: LogQueue
+    let endsProcess: Bool
 
     init(
         loop: EventLoop,
@@ -89,12 +102,14 @@ public final class Shutdown: Sendable {
         let told: ([UnsafeContinuation<Bool, Never>], (@Sendable () -> Void)?)?
         told = state.withLock { state in
             guard state.phase == .running else { return nil }
-            state.phase = .draining
+            state.enter(policy.grace > .zero ? .notReady : .draining)
             state.reason = reason
             defer { state.waiters = [:] }
             return (Array(state.waiters.values), state.onRequest)
         }
         guard let (waiters, action) = told else { return }
+        // First, and here: no loop may ever come to it.
+        armDeadline()
         for waiter in waiters { waiter.resume(returning: true) }
         action?()
         loop.perform { self.begin(reason) }
@@ -165,18 +180,31 @@ public final class Shutdown: Sendable {
     }
 
     private func begin(_ reason: String) {
-        logger.info("shutdown: \(reason); draining, \(policy.deadline) at most")
-        armDeadline()
-        let start = ContinuousClock.now
         let steps = ShutdownSteps(self)
-        let now = MonotonicClock.now
-        for (step, budget) in [(Step.cancel, policy.drainBudget), (.abort, policy.cancelBudget)] {
+        let asked = state.withLock { $0.begins.first?.moment } ?? MonotonicClock.now
+        var budgets = [(Step.cancel, policy.drainBudget), (.abort, policy.cancelBudget)]
+        if policy.grace > .zero { budgets.append((.drain, policy.grace)) }
+        for (step, budget) in budgets {
             _ = loop.timers.add(
-                deadline: now &+ UInt64(budget.nanoseconds),
+                deadline: asked &+ UInt64(budget.nanoseconds),
                 owner: steps,
                 context: step.rawValue
             )
         }
+        guard policy.grace > .zero else { return drain() }
+        logger.info("shutdown: \(reason); not ready, and going on for \(policy.grace)")
+    }
+
+    /// Loop thread only.
+    private func drain() {
+        let (reason, asked) = state.withLock { state in
+            if state.phase == .notReady { state.enter(.draining) }
+            return (state.reason, state.begins.first?.moment ?? MonotonicClock.now)
+        }
+        logger.info("shutdown: \(reason); draining, \(policy.deadline) at most")
+        let passed = Duration.nanoseconds(Int64(clamping: MonotonicClock.now &- asked))
+        let start = ContinuousClock.now - passed
+        let steps = ShutdownSteps(self)
         TaskHook.beginOwn()
         defer { TaskHook.endOwn() }
         Task(name: "noria drain", executorPreference: loop.taskExecutor) { [self] in
@@ -197,10 +225,11 @@ public final class Shutdown: Sendable {
         }
     }
 
-    fileprivate enum Step: UInt { case cancel, cancelLater, abort }
+    fileprivate enum Step: UInt { case drain, cancel, cancelLater, abort }
 
     fileprivate func take(_ step: Step) {
         switch step {
+        case .drain: if phase == .notReady { drain() }
         case .cancel: cancel()
         case .cancelLater:
             if let names = state.withLock({ $0.cancelLater })?() { noteCancelled(names) }
@@ -225,6 +254,11 @@ public final class Shutdown: Sendable {
         }
     }
 
+    /// Has a report name what failed on the way.
+    ///
+    /// Any thread.
+    func noteFailed(_ text: String) { state.withLock { $0.errors.append(text) } }
+
     /// Has a report name what was cancelled when all else had ended.
     func noteCancelled(_ names: [String]) {
         guard !names.isEmpty else { return }
@@ -235,87 +269,41 @@ public final class Shutdown: Sendable {
     private func advance(to phase: Phase) -> Bool {
         state.withLock { state in
             guard state.phase < phase else { return false }
-            state.phase = phase
+            state.enter(phase)
             return true
         }
-    }
-
-    /// A thread that nothing here can block ends the process at the deadline; told that all has
-    /// ended it goes.
-    private func armDeadline() {
-        do throws(Errno) {
-            guard let ended = try? Descriptor.event() else { return try armDeafDeadline() }
-            do throws(Errno) {
-                let thread = try Thread.startJoinable { [self] in
-                    let length = policy.deadline.nanoseconds
-                    Thread.name("noria deadline")
-                    if !Descriptor.waits(ended, nanoseconds: length) { meetDeadline() }
-                }
-                state.withLock { $0.deadline = (thread, ended) }
-            } catch {
-                Descriptor.close(ended)
-                throw error
-            }
-        } catch {
-            logger.error("shutdown: no thread to keep the deadline: \(error)")
-        }
-    }
-
-    /// Without a descriptor left the thread is not told of the end, and sleeps until the deadline.
-    private func armDeafDeadline() throws(Errno) {
-        let length = policy.deadline.nanoseconds
-        try Thread.start { [weak self] in
-            Thread.sleep(nanoseconds: length)
-            self?.meetDeadline()
-        }
-    }
-
-    /// The deadline's thread.
-    private func meetDeadline() {
-        let (phase, unended) = state.withLock { ($0.phase, $0.unended) }
-        guard phase != .ended else { return }
-        let text = "not ended \(policy.deadline) after the shutdown was asked for"
-        guard endsProcess else {
-            let names = unended?().joined(separator: ", ") ?? ""
-            return logger.error("shutdown: \(text), waited for all the same: \(names)")
-        }
-        // A pipe that nobody reads must not keep the process.
-        if log.flush(nanoseconds: 100_000_000), Descriptor.isWritable(2) {
-            Thread.write("noria: \(text); abandoned\n", to: 2)
-        }
-        Thread.exitProcess(ExitCode.abandoned.rawValue)
     }
 
     /// Lets go of what was registered and still stands open: a listener that nobody served.
     ///
     /// Loop thread only.
-    func closeLeftovers() {
+    func closeLeftovers(_ watch: DebugWatch?) {
         let (drainables, drained) = state.withLock { ($0.drainables, $0.drained) }
-        for (name, drainable) in drainables where !drained.contains(name) { drainable.abort() }
+        for (name, drainable) in drainables where !drained.contains(name) {
+            if let watch, let leftover = drainable as? any Closable, !leftover.isClosed {
+                watch.noteUnclosed(name, openedAt: leftover.openedAt)
+            }
+            drainable.abort()
+        }
     }
 
     func end(_ exitCode: ExitCode, _ uncaughtErrors: UncaughtErrorCounts) -> ShutdownReport {
         let (report, deadline) = state.withLock { state in
-            state.phase = .ended
+            state.enter(.ended)
             state.onRequest = nil
             state.cancelTasks = nil
             state.cancelLater = nil
             state.unended = nil
             state.drainables = []
-            let report = ShutdownReport(
-                reason: state.reason,
-                exitCode: exitCode,
-                drained: state.drained,
-                cancelled: state.cancelled,
-                uncaughtErrors: uncaughtErrors
-            )
+            let report = state.report(exitCode, uncaughtErrors, abandoned: [])
             return (report, state.deadline.take())
         }
-        if let (thread, ended) = deadline {
+        if let (threads, ended) = deadline {
             Descriptor.signalEvent(ended)
-            thread.join()
+            for thread in threads { thread.join() }
             Descriptor.close(ended)
         }
+        report.write(to: policy.reportPath, logger)
         return report
     }
 }

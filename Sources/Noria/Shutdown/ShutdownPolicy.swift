@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import FoundationEssentials
+internal import Logging
 internal import NoriaSystem
+public import SystemPackage
 
 /// How long the end of a runtime may take, and what begins it.
 public struct ShutdownPolicy: Sendable, Hashable {
@@ -7,11 +10,28 @@ public struct ShutdownPolicy: Sendable, Hashable {
     ///
     /// An embedded runtime ends no process: it logs what has not ended by then.
     public var deadline = Duration.seconds(25)
+    /// From the request to the drain, in which everything goes on: 0.
+    ///
+    /// A load balancer may still send what it has on its way. It is part of the deadline's time, and
+    /// half of it at most.
+    public var grace = Duration.zero
+    /// Where the report of the end is written to as JSON; nil for nowhere.
+    ///
+    /// It is written when what has not ended is abandoned, too.
+    public var reportPath: FilePath?
     /// The signals that begin it; none does in an embedded runtime.
     public var signals: Set<Signal> = [.terminate, .interrupt]
 
     /// The defaults.
     public init() {}
+
+    /// For Kubernetes: 5 s of grace, while its endpoints learn that the pod goes, and a deadline under
+    /// its 30 s.
+    public static var kubernetes: Self {
+        var policy = Self()
+        policy.grace = .seconds(5)
+        return policy
+    }
 
     /// How long streams may drain: all but the last 3 s, or 70 % of what a short deadline leaves.
     var drainBudget: Duration { isShort ? timeBeforeLastWords * 0.7 : deadline - .seconds(3) }
@@ -21,7 +41,7 @@ public struct ShutdownPolicy: Sendable, Hashable {
     private var isShort: Bool { deadline < .seconds(12) }
 
     /// The last 250 ms, a quarter of a deadline under a second, are for the report of what is left.
-    private var timeBeforeLastWords: Duration {
+    var timeBeforeLastWords: Duration {
         deadline < .seconds(1) ? deadline * 0.75 : deadline - .milliseconds(250)
     }
 
@@ -111,12 +131,41 @@ public struct ShutdownReport: Codable, Sendable, CustomStringConvertible {
     public let reason: String
     /// What the process ends with.
     public let exitCode: ExitCode
+    /// What came in between, in order, and how long each took.
+    public let phases: [PhaseReport]
     /// The names of what drained.
     public let drained: [String]
     /// The names of what was cancelled.
     public let cancelled: [String]
+    /// The names of what had not ended at the deadline.
+    public let abandoned: [String]
+    /// What failed on the way: actions of `Runtime.onShutdown`.
+    public let errors: [String]
     /// How many errors nobody awaited.
     public let uncaughtErrors: UncaughtErrorCounts
+
+    /// A part of the end.
+    public struct PhaseReport: Codable, Sendable, Hashable {
+        /// Which.
+        public let phase: Shutdown.Phase
+        /// How long it took.
+        public let seconds: Double
+    }
+
+    /// The report as JSON, with sorted keys.
+    public func json() -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        // Numbers, words and lists of them: none of it can fail to be written.
+        return (try? encoder.encode(self)).map { String(decoding: $0, as: UTF8.self) } ?? "{}"
+    }
+
+    func write(to path: FilePath?, _ logger: Logger?) {
+        guard let path else { return }
+        do throws(Errno) { try SystemFile.write(json() + "\n", to: path.string) } catch {
+            logger?.error("shutdown: no report at \(path): \(error)")
+        }
+    }
 
     /// Whether everything ended by itself.
     public var isClean: Bool { exitCode == .clean && cancelled.isEmpty }

@@ -7,6 +7,9 @@ internal import SystemPackage
 
 /// The signals of one run: those that begin its shutdown, and those that somebody asks for.
 ///
+/// A plain thread takes them, so that a loop in a job that never ends does not keep the shutdown from
+/// its beginning, nor its deadline from running.
+///
 /// A signal is caught while it has a use, and its old disposition stands again afterwards; when the
 /// run ends, all do. Catching works for the whole process at once, on the caller's thread; the mask
 /// belongs to a thread, and it is the main loop's that is to take the signals.
@@ -26,6 +29,8 @@ final class SignalWatch: Sendable {
         var deadly: Signal?
         /// Those that were asked for and could not be caught.
         var failures: [String] = []
+        /// Who takes them, and what the handler rings; nil when there was no thread for it.
+        var taker: (thread: Thread.Joinable, bell: Int32)?
     }
 
     private let loop: EventLoop
@@ -55,8 +60,9 @@ final class SignalWatch: Sendable {
     func begin(_ runtime: Runtime) {
         let shutdown = runtime.shutdown
         let listsTasks = runtime.configuration.diagnostics.tracksTasks
+        let bell = startTaker(runtime)
         state.withLock { state in
-            state.inbox = SignalInbox(wakeup: loop.wakeupDescriptor)
+            state.inbox = SignalInbox(wakeup: bell ?? loop.wakeup.descriptor)
             do throws(Errno) {
                 try state.inbox?.ignore(Signal.brokenPipe.rawValue)
             } catch { state.failures.append("\(Signal.brokenPipe): \(error)") }
@@ -70,7 +76,7 @@ final class SignalWatch: Sendable {
             state.inbox?.unblock()
         }
         if let failure { logger.error("signals: not caught: \(failure)") }
-        loop.onRouse { [self] in take(shutdown) { runtime.logTasks() } }
+        if bell == nil { loop.onRouse { [self] in take(runtime) } }
         shutdown.onRequest { [weak self] in self?.finish() }
     }
 
@@ -78,10 +84,38 @@ final class SignalWatch: Sendable {
     func end() {
         finish()
         loop.onRouse(nil)
-        state.withLock { state in
+        let taker = state.withLock { state in
+            // No handler rings from here on.
             state.inbox?.restore()
             state.inbox = nil
             state.subscriptions = [:]
+            return state.taker.take()
+        }
+        guard let (thread, bell) = taker else { return }
+        Descriptor.signalEvent(bell)
+        thread.join()
+        Descriptor.close(bell)
+    }
+
+    /// Starts the thread that takes the signals: what rings for it, or nil when the loop has to.
+    private func startTaker(_ runtime: Runtime) -> Int32? {
+        guard let bell = try? Descriptor.event() else { return nil }
+        do throws(Errno) {
+            let thread = try Thread.startJoinable { [self] in
+                Thread.name("noria signals")
+                while true {
+                    while !Descriptor.waits(bell, nanoseconds: .max) {}
+                    Descriptor.clearEvent(bell)
+                    if state.withLock({ $0.taker == nil }) { return }
+                    take(runtime)
+                }
+            }
+            state.withLock { $0.taker = (thread, bell) }
+            return bell
+        } catch {
+            Descriptor.close(bell)
+            logger.warning("signals: no thread to take them: \(error); loop 0 takes them")
+            return nil
         }
     }
 
@@ -94,7 +128,8 @@ final class SignalWatch: Sendable {
         for mailbox in mailboxes { mailbox.finish() }
     }
 
-    private func take(_ shutdown: Shutdown, listTasks: () -> Void) {
+    private func take(_ runtime: Runtime) {
+        let shutdown = runtime.shutdown
         for number in SignalInbox.take() {
             let signal = Signal(rawValue: number)
             let (mailboxes, action, lists) = state.withLock { state in
@@ -106,7 +141,7 @@ final class SignalWatch: Sendable {
                 let lists = signal == .user1 && state.listsTasks && mailboxes.isEmpty && !isOurs
                 return (mailboxes.map(\.mailbox), action, lists)
             }
-            if lists { listTasks() }
+            if lists { runtime.logTasks() }
             for mailbox in mailboxes { mailbox.deliver(signal) }
             switch action {
             case .begin: shutdown.request(reason: "\(signal)")

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import Logging
+internal import NoriaSystem
+
+/// What is done at the end of a runtime, and what is said of those that do not end.
+extension Runtime {
+    /// Has something done at the end, for what outlives connections: a database's pool, a lease.
+    ///
+    /// That is after the drain and the body, before the pools end, the last registered first.
+    /// Each runs in a task of its own, which a shutdown that has already cancelled its tasks does not
+    /// cancel; the deadline is for it, too. What it throws is handed to the `UncaughtErrorHandler`,
+    /// stands in the report, and keeps none of the others.
+    ///
+    /// Any thread.
+    public func onShutdown(
+        name: String,
+        _ action: @escaping @Sendable () async throws -> Void
+    ) {
+        spawned.endActions.withLock { $0.append(.init(name: name, run: action)) }
+    }
+
+    /// Runs the actions, each named and timed in the log.
+    func runEndActions() async {
+        while let action = spawned.endActions.withLock({ $0.popLast() }) {
+            let name = action.name
+            let began = MonotonicClock.now
+            TaskHook.beginOwn()
+            let task = Task(name: "noria end: \(name)", executorPreference: homeOfEnd) {
+                [self] in
+                do { try await action.run() } catch {
+                    uncaughtErrors.take(error, ofSpawned: name, id: TaskHook.currentID)
+                    shutdown.noteFailed("\(name): \(error)")
+                }
+            }
+            TaskHook.endOwn()
+            await task.value
+            let length = Duration.nanoseconds(Int64(clamping: MonotonicClock.now &- began))
+            configuration.logger.info("shutdown: '\(name)' done in \(length.milliseconds) ms")
+        }
+    }
+
+    /// Taken over, tasks are on the loops without a preference.
+    private var homeOfEnd: (any TaskExecutor)? { isEmbedded ? eventLoops.main.taskExecutor : nil }
+
+    /// What has not ended, in words: the loops that are in one turn, the jobs of the pools, the oldest
+    /// tasks, and the connections.
+    ///
+    /// Any thread; it takes no lock that is held for long.
+    func unended() -> [String] {
+        let now = MonotonicClock.now
+        let loops = eventLoops.compactMap { loop -> String? in
+            let began = loop.turnLog.turnBegan
+            guard began > 0, now &- began > 100_000_000 else { return nil }
+            let call = KernelWait.text(ofThread: loop.turnLog.threadID).map { ", its thread \($0)" }
+            return "\(loop): \((now &- began) / 1_000_000) ms in one turn\(call ?? "")"
+        }
+        let jobs = poolWatch.pools.flatMap(\.unfinished)
+        // Embedded, the body is a child of a task of the program's, and no task is ours to list.
+        guard !isEmbedded else { return spawned.names + jobs + loops }
+        let (tasks, more) = TaskHook.oldest(Self.namedCount)
+        let connections = eventLoops.compactMap { loop -> String? in
+            let count = loop.snapshot().connectionsOpen
+            return count == 0 ? nil : "\(count) connections of \(loop)"
+        }
+        return loops + jobs.prefix(Self.namedCount) + tasks
+            + (more > 0 ? ["\(more) more tasks"] : []) + connections
+    }
+
+    private static let namedCount = 20
+}
