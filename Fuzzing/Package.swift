@@ -18,6 +18,7 @@ let package = Package(
     name: "noria-fuzzing",
     products: [
         .executable(name: "FuzzByteCursor", targets: ["FuzzByteCursor"]),
+        .executable(name: "FuzzProxyHeader", targets: ["FuzzProxyHeader"]),
         .executable(name: "FuzzSocketAddress", targets: ["FuzzSocketAddress"]),
         .executable(name: "FuzzWorkerFrames", targets: ["FuzzWorkerFrames"]),
     ],
@@ -28,6 +29,11 @@ let package = Package(
         .executableTarget(
             name: "FuzzByteCursor",
             dependencies: [noria, "Property"],
+            swiftSettings: house
+        ),
+        .executableTarget(
+            name: "FuzzProxyHeader",
+            dependencies: ["Property"],
             swiftSettings: house
         ),
         .executableTarget(

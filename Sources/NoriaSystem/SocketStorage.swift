@@ -43,6 +43,27 @@ package struct SocketStorage: Sendable {
         self.init(copying: ipv6)
     }
 
+    /// An address of 4 or 16 bytes in network order; nil for another number of them.
+    package init?(ip bytes: [UInt8], port: UInt16) {
+        switch bytes.count {
+        case 4:
+            var ipv4 = sockaddr_in()
+            ipv4.sin_family = sa_family_t(AF_INET)
+            ipv4.sin_port = port.bigEndian
+            // SAFETY: an IPv4 address is four bytes.
+            withUnsafeMutableBytes(of: &ipv4.sin_addr) { $0.copyBytes(from: bytes) }
+            self.init(copying: ipv4)
+        case 16:
+            var ipv6 = sockaddr_in6()
+            ipv6.sin6_family = sa_family_t(AF_INET6)
+            ipv6.sin6_port = port.bigEndian
+            // SAFETY: an IPv6 address is sixteen bytes.
+            withUnsafeMutableBytes(of: &ipv6.sin6_addr) { $0.copyBytes(from: bytes) }
+            self.init(copying: ipv6)
+        default: return nil
+        }
+    }
+
     /// A number, or the index of the interface of that name.
     private static func scope(_ text: Substring) -> UInt32? {
         // `UInt32` would take a sign, and the kernel would look at what stands before a colon only.
@@ -148,6 +169,19 @@ extension SocketStorage {
     package init?(abstract name: [UInt8]) {
         guard Self.isUnixName(name) else { return nil }
         self.init(unix: [0] + name)
+    }
+
+    /// A name as `sockaddr_un` holds it, with the zero bytes behind it; nil for a path that is too
+    /// long.
+    package init?(unixField field: [UInt8]) {
+        guard let end = field.lastIndex(where: { $0 != 0 }) else {
+            self.init(unix: [])
+            return
+        }
+        let isAbstract = field.first == 0
+        let name = isAbstract ? field[1...end] : field.prefix { $0 != 0 }
+        guard name.count <= Self.unixNameLimit else { return nil }
+        self.init(unix: isAbstract ? [0] + name : name + [0])
     }
 
     private static func isUnixName(_ name: [UInt8]) -> Bool {

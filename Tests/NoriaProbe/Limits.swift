@@ -2,8 +2,10 @@
 import Glibc
 import Noria
 
-/// A server under limits that the arguments name, `idle=500` and so on in milliseconds; what a
-/// connection's handler does is asked for by the client's first byte.
+/// A server under limits that the arguments name, `idle=500` and so on in milliseconds.
+///
+/// What a connection's handler does is asked for by the client's first byte. With `proxied` a PROXY
+/// header comes before that.
 enum Limits {
     static func run() {
         let configuration = NoriaProbe.configuration.with {
@@ -11,9 +13,15 @@ enum Limits {
             if CommandLine.arguments.contains("configured") { $0.network.limits = limits }
         }
         let path = CommandLine.arguments.dropFirst(2).first { $0.hasPrefix("/") }
+        let proxies: ProxyProtocol =
+            CommandLine.arguments.contains("proxied") ? .required : .off
         Runtime.main(configuration) { _ in
             if let path {
-                let listener = try await UnixListener.bind(path: FilePath(path), limits: limits)
+                let listener = try await UnixListener.bind(
+                    path: FilePath(path),
+                    limits: limits,
+                    proxyProtocol: proxies
+                )
                 say("listening on \(listener.localAddress)")
                 return try await listener.serve { await serve($0) }
             }
@@ -21,7 +29,8 @@ enum Limits {
                 host: "127.0.0.1",
                 port: 0,
                 options: SocketOptions(sendBufferByteCount: 16_384),
-                limits: limits
+                limits: limits,
+                proxyProtocol: proxies
             )
             say("listening on \(listener.localAddress)")
             try await listener.serve { await serve($0) }
@@ -53,6 +62,7 @@ enum Limits {
             case "idle": limits.idleTimeout = time
             case "read": limits.readTimeout = time
             case "write": limits.writeTimeout = time
+            case "header": limits.proxyHeaderTimeout = time
             case "linger": limits.lingerTimeout = time
             case "connections": limits.connectionLimit = number
             default: preconditionFailure("no limit is called \(parts[0])")
@@ -79,6 +89,14 @@ enum Limits {
         case "w":
             let bytes = [UInt8](repeating: 7, count: 50_000)
             while true { try await outbound.write(bytes) }
+        case "p":
+            let proxy = connection.proxyAddress.map { "\($0)" } ?? "none"
+            try await outbound.write("\(connection.peerAddress) \(proxy)\n")
+            try await outbound.write(contentsOf: inbound)
+        case "n":
+            guard let counts = Runtime.current?.snapshot().proxyHeaders else { return }
+            let numbers = [counts.malformed, counts.missing, counts.timedOut]
+            try await outbound.write("\(numbers)\n")
         case "q":
             // Above the mark, and nobody waits for it.
             try outbound.enqueue([UInt8](repeating: 7, count: 900_000))

@@ -33,6 +33,7 @@ struct KnobTests {
         ("NORIA_STREAM_WRITE_TIMEOUT", ["0s", "86401s"], "86400s"),
         ("NORIA_STREAM_CONNECTION_LIMIT", ["0", "1048577", "-1"], "1048576"),
         ("NORIA_STREAM_LINGER_TIMEOUT", ["3601s", "1"], "0s"),
+        ("NORIA_STREAM_PROXY_HEADER_TIMEOUT", ["0s", "3601s", "5"], "1ms"),
         ("NORIA_BLOCKING_THREADS", ["0", "1025", "all"], "1"),
         ("NORIA_BLOCKING_MAXIMUM_THREADS", ["0", "1025"], "1024"),
         ("NORIA_BLOCKING_QUEUE", ["0", "1048577", "none"], "1"),

@@ -55,7 +55,12 @@ extension Acceptor {
         _ handler: @Sendable (Connection) async throws -> Void
     ) async {
         do {
-            try await channel.run { try await handler(connection) }
+            try await channel.run {
+                if proxyProtocol == .required {
+                    guard try await channel.readProxyHeader(runtime) else { return }
+                }
+                try await handler(connection)
+            }
         } catch {
             runtime.uncaughtErrors.take(error, of: channel)
         }

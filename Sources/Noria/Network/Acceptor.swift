@@ -22,6 +22,7 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
     let runtime: Runtime
     let options: SocketOptions
     let limits: StreamLimits
+    let proxyProtocol: ProxyProtocol
     let admission: Admission
 
     private enum State { case accepting, refusing, emptying, closed }
@@ -57,6 +58,7 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
         runtime: Runtime,
         options: SocketOptions,
         limits: StreamLimits,
+        proxyProtocol: ProxyProtocol,
         admission: Admission
     ) throws(NetworkError) {
         self.socket = socket
@@ -65,6 +67,7 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
         self.runtime = runtime
         self.options = options
         self.limits = limits
+        self.proxyProtocol = proxyProtocol
         self.admission = admission
         do throws(Errno) { try loop.engine.backend.register(socket.fd) } catch {
             socket.close()

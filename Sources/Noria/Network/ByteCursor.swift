@@ -18,6 +18,12 @@ public struct ByteCursor: ~Copyable, ~Escapable {
     /// How many bytes are left.
     public var remainingByteCount: Int { bytes.byteCount - byteOffset }
 
+    /// The next bytes, `limit` at most, which stay where they are.
+    func peek(_ limit: Int) -> [UInt8] {
+        bytes.extracting(byteOffset..<byteOffset + min(limit, remainingByteCount))
+            .withUnsafeBytes { Array($0) }
+    }
+
     /// Reads a big-endian integer.
     ///
     /// - Throws: an error that `readFrame` understands, when the bytes don't suffice.

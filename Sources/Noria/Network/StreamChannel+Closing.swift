@@ -55,9 +55,9 @@ extension StreamChannel {
         endTimeouts()
         await waitUntilSent()
         // From here on the peer's end is waited for.
-        let linger = CloseTimer(limits.lingerTimeout, on: loop) { [self] in
+        let linger = StreamTimer(limits.lingerTimeout, on: loop) { [self] in
             interruptReader(.lingered)
-            return false
+            return nil
         }
         defer { linger.end() }
         if reader != nil { await endForeignRead() }
@@ -105,7 +105,7 @@ extension StreamChannel {
     /// By a reset, for which in a Unix stream only the end can stand; where the kernel can't send it
     /// yet the close does. DESIGN §6.
     private func endNow() {
-        guard !peerAddress.isUnix else {
+        guard !socketPeer.isUnix else {
             try? Socket.shutDown(fd)
             return
         }
@@ -125,13 +125,13 @@ extension StreamChannel {
         guard unsentByteCount > 0, outboundError == nil else { return }
         let patience = Task.isCancelled ? limits.lingerTimeout : limits.writeTimeout ?? .seconds(30)
         var before = unsentByteCount
-        let stall = CloseTimer(patience, on: loop) { [self] in
+        let stall = StreamTimer(patience, on: loop) { [self] in
             guard unsentByteCount < before else {
                 abort()
-                return false
+                return nil
             }
             before = unsentByteCount
-            return true
+            return patience
         }
         defer { stall.end() }
         let _: Bool = await withUnsafeContinuation {
@@ -146,7 +146,7 @@ extension StreamChannel {
         while receiveToken != nil { await waitForCompletion() }
     }
 
-    private func readUntilPeerEnds(_ linger: CloseTimer) async {
+    private func readUntilPeerEnds(_ linger: StreamTimer) async {
         // After a time-out the peer may still send: a reset now could eat our last word.
         if case .timedOut = inboundEnd { inboundEnd = nil }
         while true {
@@ -188,36 +188,5 @@ extension StreamChannel {
         closeWaiters = []
         onClosed?(self)
         onClosed = nil
-    }
-}
-
-/// A time that part of a close may take.
-private final class CloseTimer: TimerOwner {
-    private let loop: EventLoop
-    private let length: UInt64
-    /// Whether it is to be set once more.
-    private let whenUp: () -> Bool
-    private var id: TimerID?
-    private(set) var isOver = false
-
-    init(_ length: Duration, on loop: EventLoop, _ whenUp: @escaping () -> Bool) {
-        self.loop = loop
-        self.length = UInt64(length.nanoseconds)
-        self.whenUp = whenUp
-        arm()
-    }
-
-    private func arm() {
-        id = loop.timers.add(deadline: MonotonicClock.now &+ length, owner: self)
-    }
-
-    func end() {
-        if let id = id.take() { loop.timers.cancel(id) }
-    }
-
-    func timerFired(_ context: UInt) {
-        id = nil
-        if whenUp() { return arm() }
-        isOver = true
     }
 }

@@ -92,13 +92,13 @@ extension StreamChannel: TimerOwner {
     }
 
     /// Bytes lie in the kernel for a reader that waits: this loop was late, not the peer.
-    private var isAboutToReceive: Bool {
+    var isAboutToReceive: Bool {
         guard receiveToken != nil else { return false }
         return (try? Socket.readableByteCount(of: fd)).map { $0 > 0 } ?? false
     }
 
     /// What such a byte needs at most to come from the kernel to its reader: some turns.
-    private static let deliveryNanoseconds: UInt64 = 2_000_000
+    static let deliveryNanoseconds: UInt64 = 2_000_000
 
     /// Ends the inbound stream, unless the kernel's last word on the receive that is under way are
     /// bytes: they have come in time.

@@ -74,7 +74,10 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
     // Who it is.
     let id: UInt64
     let localAddress: SocketAddress
-    let peerAddress: SocketAddress
+    /// Who is connected to our socket: a client, or the proxy before it.
+    let socketPeer: SocketAddress
+    /// Whom a proxy has named; set before the handler begins.
+    @exclusivity(unchecked) var client: SocketAddress?
     /// Of a Unix peer.
     let peerCredentials: PeerCredentials?
     let limits: StreamLimits
@@ -111,21 +114,22 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
         self.fd = fd
         self.limits = limits
         localAddress = SocketAddress(try Socket.localAddress(of: fd))
-        peerAddress = SocketAddress(try Socket.peerAddress(of: fd))
+        socketPeer = SocketAddress(try Socket.peerAddress(of: fd))
         id = Self.lastID.wrappingAdd(1, ordering: .relaxed).newValue
-        let isUnix = peerAddress.isUnix
+        let isUnix = socketPeer.isUnix
         peerCredentials = isUnix ? try? PeerCredentials(of: fd) : nil
-        try options.apply(to: fd, of: peerAddress)
+        try options.apply(to: fd, of: socketPeer)
         if !isRegistered { try engine.backend.register(fd, stopsShort: isUnix) }
         loop.countConnection(1)
         timing = StreamTiming(limits, now: loop.now)
         arm(.idle)
     }
 
-    /// The connection in logs: `connection 7 from 127.0.0.1:5123`.
+    /// The connection in logs: `connection 7 from 127.0.0.1:5123`, and ` through` a proxy's address.
     var description: String {
         let sender = peerCredentials.map { " (\($0))" } ?? ""
-        return "connection \(id) from \(peerAddress)\(sender)"
+        let proxy = proxyAddress.map { " through \($0)" } ?? ""
+        return "connection \(id) from \(peerAddress)\(proxy)\(sender)"
     }
 
     // MARK: Receiving

@@ -67,6 +67,10 @@ public struct StreamLimits: Sendable, Hashable {
     public var writeTimeout: Duration?
     /// How long a close waits for the peer's end: 1 s.
     public var lingerTimeout: Duration
+    /// How long a connection's PROXY header may take to come, where one is required: 5 s.
+    ///
+    /// A proxy sends it at once; three seconds are a segment that TCP has to send again.
+    public var proxyHeaderTimeout: Duration
     /// The connections that a listener has at one time; nil, the default, sets no limit.
     ///
     /// At the limit nobody is accepted, and clients wait in the kernel's queue (see
@@ -84,6 +88,7 @@ public struct StreamLimits: Sendable, Hashable {
         readTimeout: Duration? = nil,
         writeTimeout: Duration? = nil,
         lingerTimeout: Duration = .seconds(1),
+        proxyHeaderTimeout: Duration = .seconds(5),
         connectionLimit: Int? = nil
     ) {
         self.highMarkByteCount = highMarkByteCount
@@ -93,6 +98,7 @@ public struct StreamLimits: Sendable, Hashable {
         self.readTimeout = readTimeout
         self.writeTimeout = writeTimeout
         self.lingerTimeout = lingerTimeout
+        self.proxyHeaderTimeout = proxyHeaderTimeout
         self.connectionLimit = connectionLimit
     }
 }

@@ -114,7 +114,7 @@ extension StreamLimits {
     var problem: String? {
         let timeouts = [
             ("idleTimeout", idleTimeout), ("readTimeout", readTimeout),
-            ("writeTimeout", writeTimeout),
+            ("writeTimeout", writeTimeout), ("proxyHeaderTimeout", proxyHeaderTimeout),
         ]
         for (name, timeout) in timeouts {
             if let timeout, timeout <= .zero {

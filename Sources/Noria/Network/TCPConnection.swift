@@ -16,6 +16,9 @@ where ID == UInt64 {
     var localAddress: SocketAddress { get }
     /// The other end.
     var peerAddress: SocketAddress { get }
+    /// The proxy that connected here for the client, whose address `peerAddress` is then; nil where
+    /// none has named one: see `ProxyProtocol`.
+    var proxyAddress: SocketAddress? { get }
     /// Whether shutdown has begun: this answer should be the last.
     var isDraining: Bool { get }
     /// Marks the connection as owing no answer, for protocols that are not request and response.
@@ -45,6 +48,9 @@ public struct TCPConnection: StreamConnection {
     public var localAddress: SocketAddress { channel.localAddress }
     /// The other end.
     public var peerAddress: SocketAddress { channel.peerAddress }
+    /// The proxy that connected here for the client, whose address `peerAddress` is then; nil where
+    /// none has named one: see `ProxyProtocol`.
+    public var proxyAddress: SocketAddress? { channel.proxyAddress }
     /// Whether shutdown has begun: this answer should be the last.
     ///
     /// Any thread.

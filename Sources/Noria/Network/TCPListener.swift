@@ -17,7 +17,7 @@ public struct TCPListener: Drainable {
     /// Listens on an IPv4 or IPv6 literal, or the first address of a name.
     ///
     /// Port 0 takes a free one. The first socket takes the port for this process alone, and those
-    /// of the other loops join it.
+    /// of the other loops join it. Behind a load balancer `proxyProtocol` has its clients named.
     ///
     /// - Throws: `NetworkError`: `.addressInUse`, `.permissionDenied`, `.badAddress`, `.unknownHost`,
     ///   `.descriptorsExhausted`, `.noRuntime`.
@@ -25,7 +25,8 @@ public struct TCPListener: Drainable {
         host: String,
         port: Int,
         options: SocketOptions? = nil,
-        limits: StreamLimits? = nil
+        limits: StreamLimits? = nil,
+        proxyProtocol: ProxyProtocol = .off
     ) async throws -> Self {
         let literal = try Resolver.literal(host, port: port)
         guard let runtime = Runtime.current else {
@@ -51,6 +52,7 @@ public struct TCPListener: Drainable {
                         runtime: runtime,
                         options: options,
                         limits: limits,
+                        proxyProtocol: proxyProtocol,
                         admission: admission
                     )
                 }

@@ -68,6 +68,9 @@ public struct UnixConnection: StreamConnection {
     public var localAddress: SocketAddress { channel.localAddress }
     /// The other end; `unix:(unnamed)` for one who connected without a name, as nearly all do.
     public var peerAddress: SocketAddress { channel.peerAddress }
+    /// The proxy that connected here for the client, whose address `peerAddress` is then; nil where
+    /// none has named one: see `ProxyProtocol`.
+    public var proxyAddress: SocketAddress? { channel.proxyAddress }
     /// Whether shutdown has begun: this answer should be the last.
     ///
     /// Any thread.

@@ -34,9 +34,15 @@ public struct UnixListener: Drainable {
     public static func bind(
         path: FilePath,
         mode: FilePermissions = [.ownerReadWrite],
-        limits: StreamLimits? = nil
+        limits: StreamLimits? = nil,
+        proxyProtocol: ProxyProtocol = .off
     ) async throws -> Self {
-        try await bind(address: .unix(path), mode: mode, limits: limits)
+        try await bind(
+            address: .unix(path),
+            mode: mode,
+            limits: limits,
+            proxyProtocol: proxyProtocol
+        )
     }
 
     /// Listens on a Unix address, a path's or an abstract one, which has no mode: anyone in the
@@ -46,7 +52,8 @@ public struct UnixListener: Drainable {
     public static func bind(
         address: SocketAddress,
         mode: FilePermissions = [.ownerReadWrite],
-        limits: StreamLimits? = nil
+        limits: StreamLimits? = nil,
+        proxyProtocol: ProxyProtocol = .off
     ) async throws -> Self {
         guard address.isUnix else {
             throw SocketAddress.notAnAddress("\(address)", "for an IP address use 'TCPListener'")
@@ -70,6 +77,7 @@ public struct UnixListener: Drainable {
                 runtime: runtime,
                 options: network.socket,
                 limits: limits,
+                proxyProtocol: proxyProtocol,
                 admission: Admission(limit: limits.connectionLimit)
             )
         }

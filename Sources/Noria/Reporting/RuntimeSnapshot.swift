@@ -16,6 +16,8 @@ public struct RuntimeSnapshot: Codable, Sendable {
     public let taskCount: Int
     /// The errors that nobody awaited.
     public let uncaughtErrors: UncaughtErrorCounts
+    /// The connections that were refused for the PROXY header that they lacked.
+    public let proxyHeaders: ProxyHeaderCounts
     /// How far the end has come.
     public let phase: Shutdown.Phase
 }
@@ -33,6 +35,7 @@ extension Runtime {
             processes: processPoolSnapshot,
             taskCount: TaskHook.count,
             uncaughtErrors: uncaughtErrors.counts,
+            proxyHeaders: proxyHeaderRefusals.counts,
             phase: shutdown.phase
         )
     }

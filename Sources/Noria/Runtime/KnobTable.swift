@@ -237,6 +237,13 @@ extension Knob {
             .time(.zero...(.seconds(3600))),
             "How long a close waits for the peer's end."
         ),
+        Knob(
+            "network.limits.proxyHeaderTimeout",
+            "NORIA_STREAM_PROXY_HEADER_TIMEOUT",
+            \.network.limits.proxyHeaderTimeout,
+            .time(.milliseconds(1)...(.seconds(3600))),
+            "How long a PROXY header may take to come, where one is required."
+        ),
     ]
 
     private static let timeout = KnobForm<Duration?>.optional(

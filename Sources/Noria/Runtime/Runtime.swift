@@ -41,6 +41,7 @@ public final class Runtime: Sendable {
 
     let spawned = SpawnedTasks()
     let uncaughtErrors: UncaughtErrors
+    let proxyHeaderRefusals = ProxyHeaderRefusals()
     let poolWatch: PoolWatch
     let watchdog: Watchdog
     let reports = ReportThread()

@@ -1,0 +1,1 @@
+../../../Sources/Noria/Network/ProxyHeader.swift
