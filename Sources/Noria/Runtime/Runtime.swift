@@ -19,6 +19,8 @@ public final class Runtime: Sendable {
     public let eventLoops: EventLoopGroup
     /// The end of this runtime.
     public let shutdown: Shutdown
+    /// What a health endpoint shows.
+    public let health: Health
     /// How many descriptors the process might have open before the run raised that to what its
     /// hard limit allows: the soft RLIMIT_NOFILE, in force again after the run.
     ///
@@ -84,6 +86,7 @@ public final class Runtime: Sendable {
             logger: configuration.logger,
             log: log
         )
+        health = Health(eventLoops, shutdown)
         uncaughtErrors = UncaughtErrors(
             configuration.diagnostics.uncaughtErrors,
             shutdown: shutdown,
