@@ -2,6 +2,7 @@
 import Glibc
 import Noria
 import NoriaSystem
+import Synchronization
 
 /// What the debug mode says of a program that does what it should not.
 enum Debugging {
@@ -30,18 +31,28 @@ enum Debugging {
         Runtime.main(
             NoriaProbe.configuration.with {
                 $0.diagnostics.stallReportThreshold = .milliseconds(200)
+                $0.diagnostics.onStall = { _ in reported.store(true, ordering: .relaxed) }
             }
         ) { _ in
             await Task(name: "blocker") {
-                let end = MonotonicClock.now + 600_000_000
-                while MonotonicClock.now < end {}
+                // Until it is seen: what waits for a processor is no stall, however long it waits.
+                let end = MonotonicClock.now + 20_000_000_000
+                while !reported.load(ordering: .relaxed), MonotonicClock.now < end {}
             }.value
         }
     }
 
+    private static let reported = Atomic<Bool>(false)
+
     /// 1,000,000 tasks that end at once.
     static func manyTasks() {
-        Runtime.main(NoriaProbe.configuration.with { $0.diagnostics.debug = .on }) { _ in
+        Runtime.main(
+            NoriaProbe.configuration.with {
+                $0.diagnostics.debug = .on
+                // A report of one would load the names of the program's functions: 20 MiB.
+                $0.diagnostics.slowJobThreshold = .seconds(3600)
+            }
+        ) { _ in
             _ = try await TCPListener.bind(host: "127.0.0.1", port: 0)
             await makeTasks(100_000)
             let before = Restored.residentByteCount

@@ -2,9 +2,10 @@
 import Glibc
 import Noria
 
-/// A server under limits that the arguments name, `idle=500` and so on in milliseconds; what a
-/// connection's handler does is asked for by the client's first byte. With `proxied` a PROXY header
-/// comes before that.
+/// A server under limits that the arguments name, `idle=500` and so on in milliseconds.
+///
+/// What a connection's handler does is asked for by the client's first byte. With `proxied` a PROXY
+/// header comes before that.
 enum Limits {
     static func run() {
         let configuration = NoriaProbe.configuration.with {

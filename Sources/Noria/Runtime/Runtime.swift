@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import Logging
-public import NoriaEngine
+internal import NoriaEngine
 internal import NoriaSystem
 internal import SystemPackage
 
