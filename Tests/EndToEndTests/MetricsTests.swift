@@ -27,6 +27,23 @@ struct MetricsTests {
         #expect(value("eventloop.time", ",state=active") ?? 0 > 0)
         #expect((0...1).contains(value("eventloop.utilization") ?? -1))
         #expect(lines.contains("noria.blocking.completed{pool=blocking}: 1.0"))
+        #expect(lines.contains("noria.blocking.completed{pool=twin}: 4.0"))
         #expect(lines.contains { $0.hasPrefix("noria.tasks.live{}: ") })
+    }
+
+    @Test(
+        "a run that is over at once publishes its numbers, too, of each loop",
+        arguments: Backends.all
+    )
+    func short(backend: String) throws {
+        let (lines, _) = try Probe.finished(
+            "short metrics",
+            backend,
+            environment: ["NORIA_LOOPS": "2"]
+        )
+        for loop in 0..<2 {
+            let key = "noria.eventloop.turns{loop=\(loop),backend=\(backend)}: "
+            #expect(lines.contains { $0.hasPrefix(key) }, "\(lines)")
+        }
     }
 }

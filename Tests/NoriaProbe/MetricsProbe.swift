@@ -27,6 +27,11 @@ enum MetricsProbe {
                 let port = Int("\(listener.localAddress)".split(separator: ":").last ?? "") ?? 0
                 try await useConnections(port)
                 _ = try await runtime.blocking.run { 1 }
+                // To a metrics system two pools of one name are one.
+                for count in [3, 1] {
+                    let pool = runtime.makeThreadPool(name: "twin")
+                    for _ in 0..<count { _ = try await pool.run { 1 } }
+                }
                 while runtime.eventLoops.main.snapshot().streams.timedOut < 1 {
                     try await Task.sleep(for: .milliseconds(10))
                 }
@@ -34,6 +39,13 @@ enum MetricsProbe {
                 try await served
             }
         } catch { print("failed: \(error)") }
+        for line in Recorder.shared.lines { print(line) }
+    }
+
+    /// A run that is over before anybody has looked.
+    static func short() {
+        MetricsSystem.bootstrap(Recorder.shared)
+        do { _ = try Runtime.run(NoriaProbe.configuration) { _ in } } catch { print("\(error)") }
         for line in Recorder.shared.lines { print(line) }
     }
 

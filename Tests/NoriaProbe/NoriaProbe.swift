@@ -55,6 +55,7 @@ enum NoriaProbe {
         case "log lock held": EndActions.withLockHeld()
         case "crash": Crashes.run()
         case "metrics": MetricsProbe.run()
+        case "short metrics": MetricsProbe.short()
         case "debug tasks": Debugging.manyTasks()
         case "wrong thread": Debugging.onWrongThread()
         case "post rate": Rates.posts()

@@ -23,16 +23,29 @@ struct MetricTests {
         let histogram = Histogram()
         var before = Histogram.Contents()
         for _ in 0..<10 { histogram.record(1_000) }
-        let first = histogram.snapshot(since: &before)
+        let first = Histogram.summary(of: [histogram.change(since: &before)])
         #expect(first.count == 10)
         #expect(first.mean == 1e-6)
-        #expect(histogram.snapshot(since: &before) == HistogramSnapshot.none)
+        #expect(Histogram.summary(of: [histogram.change(since: &before)]) == HistogramSnapshot.none)
         histogram.record(2_000_000)
-        let second = histogram.snapshot(since: &before)
+        let second = Histogram.summary(of: [histogram.change(since: &before)])
         #expect(second.count == 1)
         #expect(second.mean == 2e-3)
         #expect(second.max >= 2e-3 && second.max <= 2e-3 * 1.07)
         #expect(histogram.snapshot().count == 11)
+    }
+
+    @Test("Two of one name are one, and neither is taken for the other")
+    func together() {
+        let (first, second) = (Histogram(), Histogram())
+        var (before, other) = (Histogram.Contents(), Histogram.Contents())
+        for _ in 0..<20 { first.record(1_000) }
+        for _ in 0..<5 { second.record(3_000) }
+        let both = Histogram.summary(of: [
+            first.change(since: &before), second.change(since: &other),
+        ])
+        #expect(both.count == 25)
+        #expect(abs(both.mean - 1.4e-6) < 1e-12)
     }
 
     @Test("A run that begins anew begins at nothing")
@@ -40,10 +53,10 @@ struct MetricTests {
         let histogram = Histogram()
         var before = Histogram.Contents()
         for _ in 0..<10 { histogram.record(1_000) }
-        _ = histogram.snapshot(since: &before)
+        _ = Histogram.summary(of: [histogram.change(since: &before)])
         histogram.reset()
         histogram.record(500)
-        #expect(histogram.snapshot(since: &before).count == 1)
+        #expect(Histogram.summary(of: [histogram.change(since: &before)]).count == 1)
     }
 }
 

@@ -57,7 +57,7 @@ final class Watchdog: Sendable {
         }
         parker.rouse()
         thread?.join()
-        metrics.end()
+        metrics.end(Runtime.current)
         for loop in loops { loop.turnLog.watch(from: .max) }
     }
 

@@ -24,7 +24,16 @@ final class PoolWatch: Sendable {
 
     func add(_ pool: ThreadPool) { state.withLock { $0.pools.append(pool) } }
 
-    var pools: [ThreadPool] { state.withLock { $0.pools } }
+    /// Those that are to be looked after: none when they have closed.
+    var pools: [ThreadPool] { state.withLock { $0.isEnded ? [] : $0.pools } }
+
+    /// All of the run, whose numbers are asked for until `forget`.
+    var everyPool: [ThreadPool] { state.withLock { $0.pools } }
+
+    /// Lets go of the pools, which hold this.
+    ///
+    /// The run's last act with them.
+    func forget() { state.withLock { $0.pools = [] } }
 
     /// A window of a pool has been opened.
     ///
@@ -50,7 +59,6 @@ final class PoolWatch: Sendable {
     func end() {
         let thread = state.withLock { state in
             state.isEnded = true
-            state.pools = []
             return state.thread.take()
         }
         parker.rouse()

@@ -74,18 +74,30 @@ final class Histogram: @unchecked Sendable {
 
     /// What was seen since `before`, which becomes what has been seen by now.
     ///
-    /// Any thread. Its largest value is that of a bucket.
-    func snapshot(since before: inout Contents) -> HistogramSnapshot {
+    /// Any thread.
+    func change(since before: inout Contents) -> Contents {
         let now = contents
         defer { before = now }
-        var change = now
-        // A run that has begun anew begins at nothing.
-        if now.sum >= before.sum, before.counts.count == now.counts.count {
-            change.sum -= before.sum
-            for index in change.counts.indices { change.counts[index] &-= before.counts[index] }
+        // A run that has begun anew begins at nothing: no count of one that goes on falls.
+        let goesOn =
+            before.counts.count == now.counts.count
+            && zip(before.counts, now.counts).allSatisfy { $0 <= $1 } && before.sum <= now.sum
+        guard goesOn else { return now }
+        return Contents(
+            counts: zip(now.counts, before.counts).map { $0 &- $1 },
+            sum: now.sum &- before.sum
+        )
+    }
+
+    /// All of them together; the largest value is that of a bucket.
+    static func summary(of parts: [Contents]) -> HistogramSnapshot {
+        var all = Contents(counts: [UInt64](repeating: 0, count: bucketCount))
+        for part in parts {
+            all.sum &+= part.sum
+            for (index, count) in part.counts.enumerated() { all.counts[index] &+= count }
         }
-        let last = change.counts.lastIndex { $0 > 0 }
-        return Self.summary(of: change, largest: last.map(Self.limit) ?? 0)
+        let last = all.counts.lastIndex { $0 > 0 }
+        return summary(of: all, largest: last.map(limit) ?? 0)
     }
 
     /// Its numbers at one moment.

@@ -12,7 +12,7 @@ final class MetricsReporter: Sendable {
     private struct State {
         var thread: Thread.Joinable?
         var isEnded = false
-        var nextLook: UInt64 = 0
+        var nextTry: UInt64 = 0
     }
 
     private let interval: UInt64?
@@ -32,8 +32,8 @@ final class MetricsReporter: Sendable {
     func look(_ now: UInt64, _ runtime: Runtime) {
         guard let interval, Self.hasSystem else { return }
         state.withLock { state in
-            guard state.thread == nil, !state.isEnded, now >= state.nextLook else { return }
-            state.nextLook = now &+ interval
+            guard state.thread == nil, !state.isEnded, now >= state.nextTry else { return }
+            state.nextTry = now &+ min(interval, .max &- now)
             // Without a thread now, maybe at the next look.
             state.thread = try? Thread.startJoinable { [self] in run(interval, runtime) }
         }
@@ -42,13 +42,16 @@ final class MetricsReporter: Sendable {
     /// Publishes a last time, and waits for that.
     ///
     /// When the loops have ended.
-    func end() {
+    func end(_ runtime: Runtime?) {
+        // A run that was over before the first look has its numbers published, too.
+        if let runtime { look(.max, runtime) }
         let thread = state.withLock { state in
             state.isEnded = true
             return state.thread.take()
         }
         parker.rouse()
         thread?.join()
+        runtime?.poolWatch.forget()
     }
 
     private func run(_ interval: UInt64, _ runtime: Runtime) {
@@ -70,8 +73,8 @@ private final class MetricsPublisher {
     private var counters: [String: (handle: Counter, last: UInt64)] = [:]
     private var times: [String: (handle: FloatingPointCounter, last: UInt64)] = [:]
     private var gauges: [String: Gauge] = [:]
-    private var histograms: [String: Histogram.Contents] = [:]
-    private var pools: [ThreadPool] = []
+    /// By the histogram; none of them goes before the publisher does.
+    private var contents: [ObjectIdentifier: Histogram.Contents] = [:]
     private var loopTimes: [(all: UInt64, active: UInt64)]
 
     init(_ runtime: Runtime) {
@@ -81,11 +84,9 @@ private final class MetricsPublisher {
 
     func publish() {
         for loop in runtime.eventLoops { publish(loop) }
-        let present = runtime.poolWatch.pools
-        // Those that have ended since the last time are published once more.
-        let ended = pools.filter { pool in !present.contains { $0 === pool } }
-        for pool in ended + present { publish(pool) }
-        pools = present
+        for (name, pools) in Dictionary(grouping: runtime.poolWatch.everyPool, by: \.name) {
+            publish(pools, name)
+        }
         set(.tasks, [], Double(TaskHook.count))
         let errors = runtime.uncaughtErrors.counts
         add(.uncaughtErrors, [], errors.reported + errors.suppressed)
@@ -117,24 +118,32 @@ private final class MetricsPublisher {
         add(.refused, place, snapshot.streams.refused)
         add(.bytes, place + [("direction", "in")], snapshot.streams.receivedByteCount)
         add(.bytes, place + [("direction", "out")], snapshot.streams.sentByteCount)
-        set(Metric.delay, place, loop.counts.runDelay)
-        set(Metric.turnLength, place, loop.turnLog.turnLength)
+        set(Metric.delay, place, [loop.counts.runDelay])
+        set(Metric.turnLength, place, [loop.turnLog.turnLength])
     }
 
-    private func publish(_ pool: ThreadPool) {
-        let snapshot = pool.snapshot()
-        let place = [("pool", pool.name)]
-        set(.threads, place, Double(snapshot.threadCount))
-        set(.threadLimit, place, Double(snapshot.threadLimit))
-        set(.active, place, Double(snapshot.activeCount))
-        set(.saturation, place, snapshot.saturation)
-        set(.poolQueueDepth, place, Double(snapshot.queueDepth))
-        add(.completed, place, snapshot.completed)
-        add(.poolRefused, place, snapshot.refused)
-        add(.cancelled, place, snapshot.cancelled)
-        add(.abandoned, place, snapshot.abandoned)
-        set(Metric.wait, place, pool.waits)
-        set(Metric.duration, place, pool.runs)
+    /// Pools of one name are one to a metrics system.
+    private func publish(_ pools: [ThreadPool], _ name: String) {
+        let snapshots = pools.map { $0.snapshot() }
+        func sum(_ value: (ThreadPoolSnapshot) -> Int) -> Double {
+            Double(snapshots.reduce(0) { $0 + value($1) })
+        }
+        func total(_ value: (ThreadPoolSnapshot) -> UInt64) -> UInt64 {
+            snapshots.reduce(0) { $0 &+ value($1) }
+        }
+        let place = [("pool", name)]
+        let (active, limit) = (sum(\.activeCount), sum(\.threadLimit))
+        set(.threads, place, sum(\.threadCount))
+        set(.threadLimit, place, limit)
+        set(.active, place, active)
+        set(.saturation, place, limit > 0 ? active / limit : 0)
+        set(.poolQueueDepth, place, sum(\.queueDepth))
+        add(.completed, place, total(\.completed))
+        add(.poolRefused, place, total(\.refused))
+        add(.cancelled, place, total(\.cancelled))
+        add(.abandoned, place, total(\.abandoned))
+        set(Metric.wait, place, pools.map(\.waits))
+        set(Metric.duration, place, pools.map(\.runs))
     }
 
     // MARK: Handles
@@ -171,11 +180,17 @@ private final class MetricsPublisher {
         gauge.record(value)
     }
 
-    /// The distribution of what was seen since the last time.
-    private func set(_ metrics: [Metric], _ place: [(String, String)], _ histogram: Histogram) {
-        let key = key(metrics[0], place)
-        let spread = histogram.snapshot(since: &histograms[key, default: Histogram.Contents()])
-            .spread
-        for (metric, value) in zip(metrics, spread) { set(metric, place, value) }
+    /// The distribution of what was seen since the last time, in all of them.
+    private func set(
+        _ metrics: [Metric],
+        _ place: [(String, String)],
+        _ histograms: [Histogram]
+    ) {
+        let changes = histograms.map { histogram in
+            histogram.change(since: &contents[ObjectIdentifier(histogram), default: .init()])
+        }
+        for (metric, value) in zip(metrics, Histogram.summary(of: changes).spread) {
+            set(metric, place, value)
+        }
     }
 }
