@@ -15,6 +15,10 @@ let house: [SwiftSetting] = [
 let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let metrics: Target.Dependency = .product(name: "CoreMetrics", package: "swift-metrics")
+/// A product of SwiftNIO's, fetched with the trait alone.
+func nio(_ name: String) -> Target.Dependency {
+    .product(name: name, package: "swift-nio", condition: .when(traits: ["NIO"]))
+}
 let arguments: Target.Dependency = .product(
     name: "ArgumentParser",
     package: "swift-argument-parser"
@@ -25,12 +29,17 @@ let package = Package(
     products: [
         .library(name: "Noria", targets: ["Noria"]),
         .executable(name: "noria", targets: ["NoriaCommand"]),
+        .library(name: "NoriaNIO", targets: ["NoriaNIO"]),
+    ],
+    traits: [
+        .trait(name: "NIO", description: "SwiftNIO's channels on Noria's loops: NoriaNIO")
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     ],
     targets: [
         .target(name: "CNoria"),
@@ -47,6 +56,11 @@ let package = Package(
         .target(
             name: "Noria",
             dependencies: ["NoriaEngine", "NoriaSystem", "CNoria", system, logging, metrics],
+            swiftSettings: house
+        ),
+        .target(
+            name: "NoriaNIO",
+            dependencies: ["Noria", "NoriaEngine", "NoriaSystem", system, nio("NIOCore")],
             swiftSettings: house
         ),
         .executableTarget(
@@ -86,6 +100,13 @@ let package = Package(
         .testTarget(
             name: "NoriaTests",
             dependencies: ["Noria", "NoriaEngine", "NoriaSystem", "TestSupport", system, logging],
+            swiftSettings: house
+        ),
+        .testTarget(
+            name: "NoriaNIOTests",
+            dependencies: [
+                "Noria", "NoriaNIO", "TestSupport", nio("NIOCore"), nio("NIOHTTP1"),
+            ],
             swiftSettings: house
         ),
         .testTarget(

@@ -142,7 +142,7 @@ public final class EventLoop: Sendable, CustomStringConvertible {
     /// Has the loop run `body`, after what was queued before.
     ///
     /// Any thread.
-    func post(_ body: @escaping @Sendable () -> Void) { push(QueuedJob(posting: body)) }
+    package func post(_ body: @escaping @Sendable () -> Void) { push(QueuedJob(posting: body)) }
 
     /// Runs `body` here and now on the loop's thread, else posts it.
     ///

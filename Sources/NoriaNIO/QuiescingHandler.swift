@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#if NIO
+internal import NIOCore
+internal import Noria
+internal import NoriaSystem
+
+/// Knows the connections of a listening channel, and lets the runtime's shutdown end them in order.
+///
+/// SAFETY (`@unchecked Sendable`): its state belongs to the listening channel's loop.
+final class QuiescingHandler: ChannelInboundHandler, @unchecked Sendable {
+    typealias InboundIn = any Channel
+    typealias InboundOut = any Channel
+
+    private let listening: ServerSocketChannel
+    private let runtime: Runtime
+    private var channels: [ObjectIdentifier: any Channel] = [:]
+    private var isDraining = false
+    private var waiters: [EventLoopPromise<Void>] = []
+
+    init(_ listening: ServerSocketChannel, _ runtime: Runtime) {
+        self.listening = listening
+        self.runtime = runtime
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        let name = listening.localAddress.map { "\($0)" } ?? "?"
+        runtime.shutdown.register(Draining(handler: self), name: "SwiftNIO listener \(name)")
+        context.fireChannelActive()
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let channel = unwrapInboundIn(data)
+        channels[ObjectIdentifier(channel)] = channel
+        channel.closeFuture.hop(to: listening.eventLoop).whenComplete { _ in
+            self.channels[ObjectIdentifier(channel)] = nil
+            self.wakeWhenOver()
+        }
+        if isDraining {
+            channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
+        }
+        context.fireChannelRead(data)
+    }
+
+    private func wakeWhenOver() {
+        guard isDraining, channels.isEmpty else { return }
+        for waiter in waiters { waiter.succeed() }
+        waiters = []
+    }
+
+    /// Any thread.
+    fileprivate func drain() async {
+        let over = listening.eventLoop.makePromise(of: Void.self)
+        listening.eventLoop.execute {
+            self.isDraining = true
+            self.waiters.append(over)
+            self.listening.close(promise: nil)
+            for channel in self.channels.values {
+                channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
+            }
+            self.wakeWhenOver()
+        }
+        // It never fails.
+        try? await over.futureResult.get()
+    }
+
+    /// Any thread.
+    fileprivate func abort() {
+        listening.eventLoop.execute {
+            self.listening.close(promise: nil)
+            for channel in self.channels.values { channel.close(promise: nil) }
+        }
+    }
+
+    private struct Draining: Drainable {
+        let handler: QuiescingHandler
+        func drain(until deadline: ContinuousClock.Instant) async { await handler.drain() }
+        func abort() { handler.abort() }
+    }
+}
+#endif

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+#if NIO
+internal import NIOCore
+internal import Noria
+internal import NoriaEngine
+internal import NoriaSystem
+internal import Synchronization
+internal import SystemPackage
+
+/// A listening socket as a SwiftNIO channel: what it reads are channels.
+///
+/// SAFETY (`@unchecked Sendable`): all but constants and atomics belongs to the loop's thread.
+final class ServerSocketChannel: Channel, ChannelCore, OperationOwner, @unchecked Sendable {
+    let noria: NoriaEventLoop
+    /// The loops on which the connections live, each in turn.
+    private let homes: [NoriaEventLoop]
+    private var acceptedCount = 0
+    private let engine: Engine
+    private var fd: Int32?
+    private let closePromise: EventLoopPromise<Void>
+    private var madePipeline: ChannelPipeline?
+    private var phase = Phase.fresh
+    private var acceptToken: Token?
+    private var wantsRead = false
+    private var isAccepting = false
+    private var autoRead = true
+    private var backlog = 4096
+    private let active = Atomic<Bool>(false)
+
+    private enum Phase { case fresh, registered, active, closed }
+
+    /// Loop thread only.
+    init(on loop: NoriaEventLoop, homes: [NoriaEventLoop]) {
+        noria = loop
+        self.homes = homes
+        engine = loop.loop.transportEngine
+        closePromise = loop.makePromise(of: Void.self)
+        madePipeline = ChannelPipeline(channel: self)
+    }
+
+    // MARK: Channel
+
+    var parent: (any Channel)? { nil }
+    var eventLoop: any NIOCore::EventLoop { noria }
+    var pipeline: ChannelPipeline {
+        guard let madePipeline else { preconditionFailure("a channel is made with its pipeline") }
+        return madePipeline
+    }
+    var closeFuture: EventLoopFuture<Void> { closePromise.futureResult }
+    var allocator: ByteBufferAllocator { ByteBufferAllocator() }
+    var isActive: Bool { active.load(ordering: .relaxed) }
+    var isWritable: Bool { false }
+    var _channelCore: any ChannelCore { self }
+    var syncOptions: (any NIOSynchronousChannelOptions)? { SyncOptions(channel: self) }
+    var localAddress: NIOCore::SocketAddress? { try? localAddress0() }
+    var remoteAddress: NIOCore::SocketAddress? { nil }
+
+    func setOption<Option: ChannelOption>(_ option: Option, value: Option.Value) -> EventLoopFuture<
+        Void
+    > {
+        noria.submit { try SyncOptions(channel: self).setOption(option, value: value) }
+    }
+
+    func getOption<Option: ChannelOption>(_ option: Option) -> EventLoopFuture<Option.Value> {
+        noria.submit { try SyncOptions(channel: self).getOption(option) }
+    }
+
+    // MARK: Life
+
+    func localAddress0() throws -> NIOCore::SocketAddress {
+        guard let fd, let address = try Socket.localAddress(of: fd).address else {
+            throw ChannelError.unknownLocalAddress
+        }
+        return address
+    }
+
+    func remoteAddress0() throws -> NIOCore::SocketAddress {
+        throw ChannelError.operationUnsupported
+    }
+
+    func register0(promise: EventLoopPromise<Void>?) {
+        guard phase == .fresh else {
+            promise?.fail(ChannelError.inappropriateOperationForState)
+            return
+        }
+        phase = .registered
+        promise?.succeed()
+        pipeline.syncOperations.fireChannelRegistered()
+    }
+
+    func bind0(to address: NIOCore::SocketAddress, promise: EventLoopPromise<Void>?) {
+        guard phase == .registered else {
+            promise?.fail(ChannelError.inappropriateOperationForState)
+            return
+        }
+        do {
+            guard let storage = SocketStorage(address) else {
+                throw ChannelError.operationUnsupported
+            }
+            let fd = try Socket.stream(for: storage)
+            self.fd = fd
+            try Socket.set(.reuseAddress, to: 1, on: fd)
+            try Socket.bind(fd, to: storage)
+            try Socket.listen(fd, backlog: backlog)
+            try engine.backend.register(fd)
+        } catch {
+            promise?.fail(error)
+            return close0(error: error, mode: .all, promise: nil)
+        }
+        phase = .active
+        active.store(true, ordering: .relaxed)
+        promise?.succeed()
+        pipeline.syncOperations.fireChannelActive()
+        if autoRead { pipeline.syncOperations.read() }
+    }
+
+    func connect0(to: NIOCore::SocketAddress, promise: EventLoopPromise<Void>?) {
+        promise?.fail(ChannelError.operationUnsupported)
+    }
+
+    func write0(_ data: NIOAny, promise: EventLoopPromise<Void>?) {
+        promise?.fail(ChannelError.operationUnsupported)
+    }
+
+    func flush0() {}
+
+    // MARK: Accepting
+
+    func read0() {
+        guard phase == .active else { return }
+        wantsRead = true
+        accept()
+    }
+
+    private func accept() {
+        guard !isAccepting, acceptToken == nil, let fd else { return }
+        isAccepting = true
+        defer { isAccepting = false }
+        while wantsRead, phase == .active {
+            wantsRead = false
+            switch engine.submit(.accept(fd), owner: self) {
+            case .pending(let token):
+                acceptToken = token
+                return
+            case .done(let completion): accepted(completion.result)
+            }
+        }
+    }
+
+    private func accepted(_ result: Int32) {
+        guard phase == .active else {
+            if result >= 0 { Descriptor.close(result) }
+            return
+        }
+        if result >= 0 {
+            let home = homes[acceptedCount % homes.count]
+            acceptedCount &+= 1
+            if home === noria {
+                pass(StreamSocketChannel.accepted(result, on: noria, parent: self))
+            } else {
+                home.loop.post {
+                    let channel = StreamSocketChannel.accepted(result, on: home, parent: self)
+                    self.noria.loop.post { self.pass(channel) }
+                }
+            }
+        } else {
+            pipeline.syncOperations.fireErrorCaught(IOError(errnoCode: -result, reason: "accept"))
+        }
+        pipeline.syncOperations.fireChannelReadComplete()
+        if autoRead, phase == .active { pipeline.syncOperations.read() }
+    }
+
+    /// Hands a connection to the pipeline; nil when its peer was gone before we looked.
+    private func pass(_ channel: StreamSocketChannel?) {
+        guard let channel else { return }
+        guard phase == .active else { return channel.close(promise: nil) }
+        pipeline.syncOperations.fireChannelRead(NIOAny(channel as any Channel))
+    }
+
+    func complete(_ completion: Completion, kind: Submission.Kind) {
+        acceptToken = nil
+        guard phase != .closed else {
+            if completion.result >= 0 { Descriptor.close(completion.result) }
+            return release()
+        }
+        accepted(completion.result)
+        accept()
+    }
+
+    // MARK: Closing
+
+    func close0(error: any Error, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+        guard phase != .closed else {
+            promise?.fail(ChannelError.alreadyClosed)
+            return
+        }
+        guard mode == .all else {
+            promise?.fail(ChannelError.operationUnsupported)
+            return
+        }
+        let (wasActive, wasRegistered) = (phase == .active, phase != .fresh)
+        phase = .closed
+        active.store(false, ordering: .relaxed)
+        if let acceptToken { engine.cancel(acceptToken) } else { release() }
+        promise?.succeed()
+        if wasActive { pipeline.syncOperations.fireChannelInactive() }
+        if wasRegistered { pipeline.syncOperations.fireChannelUnregistered() }
+        noria.loop.post {
+            self.removeHandlers(pipeline: self.pipeline)
+            self.closePromise.succeed()
+        }
+    }
+
+    private func release() {
+        guard let fd else { return }
+        self.fd = nil
+        engine.backend.deregister(fd)
+        Descriptor.close(fd)
+    }
+
+    func triggerUserOutboundEvent0(_ event: Any, promise: EventLoopPromise<Void>?) {
+        promise?.fail(ChannelError.operationUnsupported)
+    }
+
+    func channelRead0(_ data: NIOAny) {}
+    func errorCaught0(error: any Error) {}
+
+    struct SyncOptions: NIOSynchronousChannelOptions {
+        let channel: ServerSocketChannel
+
+        func setOption<Option: ChannelOption>(_ option: Option, value: Option.Value) throws {
+            switch (option, value) {
+            case (is ChannelOptions.Types.AutoReadOption, let isOn as Bool):
+                channel.autoRead = isOn
+                if isOn, channel.phase == .active { channel.pipeline.syncOperations.read() }
+            case (is ChannelOptions.Types.BacklogOption, let backlog as Int32):
+                channel.backlog = Int(backlog)
+            case (let option as ChannelOptions.Types.SocketOption, _ as SocketOptionValue)
+            where option.optionName == .so_reuseaddr:
+                break
+            default: throw ChannelError.operationUnsupported
+            }
+        }
+
+        func getOption<Option: ChannelOption>(_ option: Option) throws -> Option.Value {
+            guard option is ChannelOptions.Types.AutoReadOption,
+                let value = channel.autoRead as? Option.Value
+            else { throw ChannelError.operationUnsupported }
+            return value
+        }
+    }
+}
+#endif

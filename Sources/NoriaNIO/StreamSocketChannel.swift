@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: Apache-2.0
+#if NIO
+internal import NIOCore
+internal import Noria
+internal import NoriaEngine
+internal import NoriaSystem
+internal import Synchronization
+internal import SystemPackage
+
+/// A connected stream socket as a SwiftNIO channel.
+///
+/// Reading is by request, one receive at a time, into a buffer of the loop's that is copied from;
+/// what is flushed is sent at once, and what the kernel does not take waits for it.
+///
+/// SAFETY (`@unchecked Sendable`): all but constants and atomics belongs to the loop's thread.
+/// SAFETY (`@exclusivity(unchecked)`): no access spans a call that reaches the same property again.
+final class StreamSocketChannel: Channel, ChannelCore, OperationOwner, @unchecked Sendable {
+    let noria: NoriaEventLoop
+    private let engine: Engine
+    let fd: Int32
+    let parent: (any Channel)?
+    private let closePromise: EventLoopPromise<Void>
+    @exclusivity(unchecked) private var madePipeline: ChannelPipeline?
+
+    @exclusivity(unchecked) private var phase = Phase.fresh
+    @exclusivity(unchecked) private var receiveToken: Token?
+    @exclusivity(unchecked) private var sendToken: Token?
+    @exclusivity(unchecked) private var wantsRead = false
+    @exclusivity(unchecked) private var isReceiving = false
+    @exclusivity(unchecked) private var isInputClosed = false
+    @exclusivity(unchecked) private var outputEnd: OutputEnd = .open
+    @exclusivity(unchecked) var pending = PendingWrites()
+    @exclusivity(unchecked) private var isAboveMark = false
+    @exclusivity(unchecked) var options = Options()
+
+    private let active = Atomic<Bool>(false)
+    private let writable = Atomic<Bool>(true)
+
+    private enum Phase { case fresh, registered, active, closed }
+    private enum OutputEnd {
+        case open
+        case closing(EventLoopPromise<Void>?)
+        case closed
+    }
+
+    struct Options {
+        var autoRead = true
+        var allowsHalfClosure = false
+        var waterMark = ChannelOptions.Types.WriteBufferWaterMark(low: 32 * 1024, high: 64 * 1024)
+        var allocator = ByteBufferAllocator()
+    }
+
+    /// Takes over a connected descriptor; loop thread only.
+    init(_ fd: Int32, on loop: NoriaEventLoop, parent: (any Channel)?) throws(Errno) {
+        self.fd = fd
+        noria = loop
+        engine = loop.loop.transportEngine
+        self.parent = parent
+        closePromise = loop.makePromise(of: Void.self)
+        try engine.backend.register(fd)
+        madePipeline = ChannelPipeline(channel: self)
+    }
+
+    /// Takes over what was accepted; nil, and the descriptor closed, when its peer is gone.
+    ///
+    /// Loop thread only.
+    static func accepted(
+        _ fd: Int32,
+        on loop: NoriaEventLoop,
+        parent: any Channel
+    ) -> StreamSocketChannel? {
+        do throws(Errno) { return try StreamSocketChannel(fd, on: loop, parent: parent) } catch {
+            Descriptor.close(fd)
+            return nil
+        }
+    }
+
+    // MARK: Channel
+
+    var eventLoop: any NIOCore::EventLoop { noria }
+    var pipeline: ChannelPipeline {
+        guard let madePipeline else { preconditionFailure("a channel is made with its pipeline") }
+        return madePipeline
+    }
+    var closeFuture: EventLoopFuture<Void> { closePromise.futureResult }
+    var allocator: ByteBufferAllocator { options.allocator }
+    var isActive: Bool { active.load(ordering: .relaxed) }
+    var isWritable: Bool { writable.load(ordering: .relaxed) }
+    var _channelCore: any ChannelCore { self }
+    var syncOptions: (any NIOSynchronousChannelOptions)? { SyncOptions(channel: self) }
+
+    var localAddress: NIOCore::SocketAddress? { try? localAddress0() }
+    var remoteAddress: NIOCore::SocketAddress? { try? remoteAddress0() }
+
+    // MARK: Life
+
+    func localAddress0() throws -> NIOCore::SocketAddress {
+        guard phase != .closed, let address = try Socket.localAddress(of: fd).address else {
+            throw ChannelError.unknownLocalAddress
+        }
+        return address
+    }
+
+    func remoteAddress0() throws -> NIOCore::SocketAddress {
+        guard phase != .closed, let address = try Socket.peerAddress(of: fd).address else {
+            throw ChannelError.operationUnsupported
+        }
+        return address
+    }
+
+    func register0(promise: EventLoopPromise<Void>?) {
+        guard phase == .fresh else {
+            promise?.fail(ChannelError.inappropriateOperationForState)
+            return
+        }
+        phase = .registered
+        promise?.succeed()
+        pipeline.syncOperations.fireChannelRegistered()
+    }
+
+    func registerAlreadyConfigured0(promise: EventLoopPromise<Void>?) {
+        register0(promise: promise)
+        becomeActive()
+    }
+
+    private func becomeActive() {
+        guard phase == .registered else { return }
+        phase = .active
+        active.store(true, ordering: .relaxed)
+        pipeline.syncOperations.fireChannelActive()
+        readWhenAutomatic()
+    }
+
+    func bind0(to: NIOCore::SocketAddress, promise: EventLoopPromise<Void>?) {
+        promise?.fail(ChannelError.operationUnsupported)
+    }
+
+    func connect0(to: NIOCore::SocketAddress, promise: EventLoopPromise<Void>?) {
+        promise?.fail(ChannelError.inappropriateOperationForState)
+    }
+
+    // MARK: Reading
+
+    func read0() {
+        guard phase == .active, !isInputClosed else { return }
+        wantsRead = true
+        receive()
+    }
+
+    func readWhenAutomatic() {
+        if options.autoRead, phase == .active, !isInputClosed { pipeline.syncOperations.read() }
+    }
+
+    /// Receives while somebody wants it and the kernel has an answer at once; not again from within.
+    private func receive() {
+        guard !isReceiving, receiveToken == nil else { return }
+        isReceiving = true
+        defer { isReceiving = false }
+        var left = Self.receivesAtOnce
+        while wantsRead, phase == .active, !isInputClosed {
+            guard left > 0 else {
+                noria.loop.post { self.receive() }
+                return
+            }
+            left -= 1
+            wantsRead = false
+            switch engine.submit(.receive(fd), owner: self) {
+            case .pending(let token):
+                receiveToken = token
+                return
+            case .done(let completion): received(completion)
+            }
+        }
+    }
+
+    /// SwiftNIO's own number of messages for a read.
+    private static let receivesAtOnce = 4
+
+    private func received(_ completion: Completion) {
+        guard completion.result > 0, let id = completion.buffer else {
+            return ended(completion.result)
+        }
+        let bytes = engine.bytes(of: completion)
+        var buffer = options.allocator.buffer(capacity: bytes.count)
+        buffer.writeBytes(bytes)
+        engine.giveBack(id)
+        guard phase == .active else { return }
+        let operations = pipeline.syncOperations
+        operations.fireChannelRead(NIOAny(buffer))
+        operations.fireChannelReadComplete()
+        readWhenAutomatic()
+    }
+
+    private func ended(_ result: Int32) {
+        guard phase == .active else { return }
+        guard result == 0 else {
+            let error = IOError(errnoCode: -result, reason: "receive")
+            pipeline.syncOperations.fireErrorCaught(error)
+            return close0(error: error, mode: .all, promise: nil)
+        }
+        guard options.allowsHalfClosure else {
+            return close0(error: ChannelError.eof, mode: .all, promise: nil)
+        }
+        isInputClosed = true
+        pipeline.syncOperations.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
+        pipeline.syncOperations.fireChannelReadComplete()
+        if case .closed = outputEnd { close0(error: ChannelError.eof, mode: .all, promise: nil) }
+    }
+
+    // MARK: Writing
+
+    func write0(_ data: NIOAny, promise: EventLoopPromise<Void>?) {
+        guard phase != .closed else {
+            promise?.fail(ChannelError.ioOnClosedChannel)
+            return
+        }
+        guard case .open = outputEnd else {
+            promise?.fail(ChannelError.outputClosed)
+            return
+        }
+        pending.append(unwrapData(data, as: ByteBuffer.self), promise)
+        guard !isAboveMark, pending.byteCount > options.waterMark.high else { return }
+        isAboveMark = true
+        writable.store(false, ordering: .relaxed)
+        if phase == .active { pipeline.syncOperations.fireChannelWritabilityChanged() }
+    }
+
+    func flush0() {
+        pending.markFlushed()
+        if phase == .active { send() }
+    }
+
+    private func send() {
+        while sendToken == nil, phase == .active {
+            guard let (start, count) = pending.next() else { break }
+            guard count > 0 else {
+                sent(0)
+                continue
+            }
+            switch engine.submit(.send(fd, start, count: count), owner: self) {
+            case .pending(let token): sendToken = token
+            case .done(let completion): sent(completion.result)
+            }
+        }
+        endOutputWhenSent()
+    }
+
+    private func sent(_ result: Int32) {
+        guard phase == .active else { return }
+        guard result >= 0 else {
+            let error = IOError(errnoCode: -result, reason: "send")
+            return close0(error: error, mode: .all, promise: nil)
+        }
+        pending.sent(Int(result)) { $0.succeed() }
+        guard isAboveMark, pending.byteCount < options.waterMark.low else { return }
+        isAboveMark = false
+        writable.store(true, ordering: .relaxed)
+        pipeline.syncOperations.fireChannelWritabilityChanged()
+    }
+
+    // MARK: Closing
+
+    func close0(error: any Error, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+        guard phase != .closed else {
+            promise?.fail(ChannelError.alreadyClosed)
+            return
+        }
+        switch mode {
+        case .all: closeAll(error, promise)
+        case .output:
+            guard case .open = outputEnd else {
+                promise?.fail(ChannelError.outputClosed)
+                return
+            }
+            outputEnd = .closing(promise)
+            endOutputWhenSent()
+        case .input:
+            guard !isInputClosed else {
+                promise?.fail(ChannelError.inputClosed)
+                return
+            }
+            isInputClosed = true
+            try? Socket.shutDownReading(fd)
+            promise?.succeed()
+            pipeline.syncOperations.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
+        }
+    }
+
+    private func endOutputWhenSent() {
+        guard case .closing(let promise) = outputEnd, pending.isEmpty, phase == .active else {
+            return
+        }
+        outputEnd = .closed
+        do {
+            try Socket.shutDownWriting(fd)
+            promise?.succeed()
+        } catch {
+            promise?.fail(error)
+        }
+        pipeline.syncOperations.fireUserInboundEventTriggered(ChannelEvent.outputClosed)
+        if isInputClosed { close0(error: ChannelError.eof, mode: .all, promise: nil) }
+    }
+
+    private func closeAll(_ error: any Error, _ promise: EventLoopPromise<Void>?) {
+        let wasActive = phase == .active
+        let wasRegistered = phase != .fresh
+        phase = .closed
+        active.store(false, ordering: .relaxed)
+        if let receiveToken { engine.cancel(receiveToken) }
+        if let sendToken { engine.cancel(sendToken) }
+        let isLast = receiveToken == nil && sendToken == nil
+        // The memory of a send under way is the kernel's until its completion.
+        let promises = sendToken == nil ? pending.removeAll() : []
+        for promise in promises { promise.fail(error) }
+        if case .closing(let promise) = outputEnd { promise?.fail(error) }
+        promise?.succeed()
+        let operations = pipeline.syncOperations
+        if wasActive { operations.fireChannelInactive() }
+        if wasRegistered { operations.fireChannelUnregistered() }
+        if isLast { release() }
+        noria.loop.post {
+            self.removeHandlers(pipeline: self.pipeline)
+            self.closePromise.succeed()
+        }
+    }
+
+    /// Gives the number back; nothing of ours is with the kernel any more.
+    private func release() {
+        for promise in pending.removeAll() { promise.fail(ChannelError.ioOnClosedChannel) }
+        engine.backend.deregister(fd)
+        Descriptor.close(fd)
+    }
+
+    // MARK: Completions
+
+    func complete(_ completion: Completion, kind: Submission.Kind) {
+        if kind == .receive {
+            receiveToken = nil
+            guard phase != .closed else {
+                if let id = completion.buffer { engine.giveBack(id) }
+                return releaseWhenDone()
+            }
+            received(completion)
+            receive()
+        } else {
+            sendToken = nil
+            guard phase != .closed else { return releaseWhenDone() }
+            sent(completion.result)
+            send()
+        }
+    }
+
+    private func releaseWhenDone() {
+        if receiveToken == nil, sendToken == nil { release() }
+    }
+
+    // MARK: What nobody took
+
+    func triggerUserOutboundEvent0(_ event: Any, promise: EventLoopPromise<Void>?) {
+        promise?.fail(ChannelError.operationUnsupported)
+    }
+
+    func channelRead0(_ data: NIOAny) {}
+    func errorCaught0(error: any Error) {}
+}
+#endif
