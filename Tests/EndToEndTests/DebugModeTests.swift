@@ -24,14 +24,14 @@ struct DebugModeTests {
     func named(backend: String) throws {
         let process = try Self.start("debugging", backend)
         let slow = try process.errors.line(containing: "for a job of task 'slow'")
-        #expect(slow.contains("loop 0 took 1"))
+        #expect(slow.contains("loop 0 took "))
         #expect(slow.contains("priority "))
         #expect(slow.contains("made by static Debugging.makeSlowTask() at Debugging.swift:"))
         let stubborn = try process.errors.line(containing: "task 'stubborn'")
         #expect(
             stubborn.contains("made by static Debugging.makeStubbornTask() at Debugging.swift:")
         )
-        #expect(stubborn.contains("was cancelled 1"))
+        #expect(stubborn.contains("was cancelled "))
         let connection = try process.errors.line(containing: "connection 1 from ")
         #expect(connection.contains("was not closed; it was opened at NoriaProbe/Debugging.swift:"))
         process.signal(SIGUSR1)

@@ -247,6 +247,8 @@ struct KnobTests {
         #expect(Runtime.level([.debug(plain)], plain) == .info)
         #expect(Runtime.level(slow, plain) == .warning)
         #expect(Runtime.level(slow, .development) == .notice)
+        let leftOn = plain.with { $0.diagnostics.debug = .on }
+        #expect(Runtime.level([.debug(leftOn)], leftOn) == .warning)
         let debugging = try plain.withEnvironment(["NORIA_DEBUG": "1"])
         #expect(Runtime.level([.debug(debugging)], debugging) == .warning)
     }

@@ -44,11 +44,8 @@ extension Runtime {
         _ configuration: RuntimeConfiguration
     ) -> Logger.Level {
         guard !checks.allSatisfy(\.isOK) else { return .info }
-        let isForDesk =
-            configuration.diagnostics.debug == .on
-            && !configuration.environmentKnobs.contains("diagnostics.debug")
         let isSlow = checks.contains { ["debug", "optimised build"].contains($0.name) && !$0.isOK }
-        return isSlow && !isForDesk ? .warning : .notice
+        return isSlow && !configuration.isForDesk ? .warning : .notice
     }
 
     /// After the last line of the log.

@@ -35,6 +35,8 @@ public struct RuntimeConfiguration: Sendable {
     /// The names of the knobs that the environment does not override, since somebody typed their
     /// values for this one start.
     package var typedKnobs: Set<String> = []
+    /// It began as `.development`: what slows a service down was chosen.
+    private(set) var isForDesk = false
     /// The names of the knobs whose values are the environment's.
     var environmentKnobs: Set<String> = []
 
@@ -48,6 +50,7 @@ public struct RuntimeConfiguration: Sendable {
         production.with {
             $0.logger.logLevel = .debug
             $0.diagnostics.debug = .on
+            $0.isForDesk = true
             $0.shutdown.deadline = .seconds(5)
         }
     }
