@@ -298,11 +298,7 @@ public final class Shutdown: Sendable {
             let report = state.report(exitCode, uncaughtErrors, abandoned: [])
             return (report, state.deadline.take())
         }
-        if let (threads, ended) = deadline {
-            Descriptor.signalEvent(ended)
-            for thread in threads { thread.join() }
-            Descriptor.close(ended)
-        }
+        if let (threads, ended) = deadline { Self.end(threads, ended) }
         report.write(to: policy.reportPath, logger)
         return report
     }

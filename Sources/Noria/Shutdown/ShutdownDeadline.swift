@@ -9,6 +9,7 @@ internal import SystemPackage
 /// not ended; that may wait for a lock or a pipe, so the other ends the process at the deadline
 /// whatever has become of it.
 ///
+/// The request against the end: who of both is second under the lock ends the threads.
 /// The end against the deadline: `Shutdown.end` makes `ended` readable, and then waits for both. A
 /// thread that has seen its time before that goes on to the end of the process, and `end` with it.
 extension Shutdown {
@@ -38,10 +39,22 @@ extension Shutdown {
                 }
                 logger.error("shutdown: no thread for the last words: \(error)")
             }
-            state.withLock { [threads] in $0.deadline = (threads, ended) }
+            let isOver = state.withLock { [threads] state in
+                if state.phase != .ended { state.deadline = (threads, ended) }
+                return state.phase == .ended
+            }
+            // The run has ended by itself since the request: nobody else would end these.
+            if isOver { Self.end(threads, ended) }
         } catch {
             logger.error("shutdown: no thread to keep the deadline: \(error)")
         }
+    }
+
+    /// Tells the deadline's threads that all has ended, and waits for them.
+    static func end(_ threads: [Thread.Joinable], _ ended: Int32) {
+        Descriptor.signalEvent(ended)
+        for thread in threads { thread.join() }
+        Descriptor.close(ended)
     }
 
     /// Without a descriptor left the thread is not told of the end, and sleeps until the deadline.
