@@ -96,6 +96,29 @@ struct ShutdownContractTests {
         try process.expectExit(.code(0))
     }
 
+    @Test(
+        "A request that meets the end of an idle connection is not reset",
+        arguments: Backends.all
+    )
+    func meetsTheEnd(backend: String) throws {
+        let server = try EchoServer(backend)
+        let clients = try (0..<20).map { _ in try server.connect() }
+        for client in clients {
+            try client.send([1])
+            #expect(try client.receive(exactly: 1) == [1])
+        }
+        server.process.signal(SIGTERM)
+        for client in clients {
+            #expect(try client.receiveAll().isEmpty)
+            // On its way when the end came: a reset would be here when the first send returns.
+            try client.send([2])
+            try client.send([3])
+            #expect(try client.receiveAll().isEmpty)
+            client.close()
+        }
+        try server.process.expectExit(.code(0))
+    }
+
     @Test("Connections that were never accepted are not reset", arguments: Backends.all)
     func backlog(backend: String) throws {
         let server = try EchoServer(backend)

@@ -55,7 +55,7 @@ extension StreamChannel {
         endTimeouts()
         await waitUntilSent()
         // From here on the peer's end is waited for.
-        let linger = StreamTimer(limits.lingerTimeout, on: loop) { [self] in
+        let linger = StreamTimer(lingerTime, on: loop) { [self] in
             interruptReader(.lingered)
             return nil
         }
@@ -91,7 +91,7 @@ extension StreamChannel {
         endTimeouts()
         switch inboundEnd {
         case .end, .failed: break
-        case nil, .timedOut: inboundEnd = .failed(reason ?? failure(.closed, "read from"))
+        case nil, .timedOut, .drained: inboundEnd = .failed(reason ?? failure(.closed, "read from"))
         }
         if outboundError == nil { outboundError = reason ?? failure(.closed, "write to") }
         endNow()
@@ -148,9 +148,18 @@ extension StreamChannel {
         while receiveToken != nil { await waitForCompletion() }
     }
 
+    /// A peer that was idle at a drain owes us nothing: what it sent before it heard of the end is
+    /// here within a round trip, and a shutdown does not wait for it as long as for an answer's way.
+    private var lingerTime: Duration {
+        if case .drained = inboundEnd { limits.lingerTimeout / 2 } else { limits.lingerTimeout }
+    }
+
     private func readUntilPeerEnds(_ linger: StreamTimer) async {
-        // After a time-out the peer may still send: a reset now could eat our last word.
-        if case .timedOut = inboundEnd { inboundEnd = nil }
+        switch inboundEnd {
+        // The peer may still send: a reset now could eat our last word, or meet its next request.
+        case .timedOut, .drained: inboundEnd = nil
+        case .end, .failed, nil: break
+        }
         while true {
             await loop.standBackWhenSpent()
             guard inboundEnd == nil, !linger.isOver else { return }

@@ -95,6 +95,8 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
         case failed(NetworkError)
         /// We have ended it, not the peer, who may still send.
         case timedOut(NetworkError)
+        /// The same, between two messages.
+        case drained
     }
 
     /// Why a receive was cancelled: what its reader is told.
@@ -231,12 +233,12 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
     @inline(never)
     private func endsHere() throws -> Bool {
         switch inboundEnd {
-        case .end: return true
+        case .end, .drained: return true
         case .failed(let error), .timedOut(let error): throw error
         case nil: break
         }
         guard phase == .open else { throw failure(.closed, "read from") }
-        if isIdle, hasNothingToRead { inboundEnd = .end }
+        if isIdle, hasNothingToRead { inboundEnd = .drained }
         return inboundEnd != nil
     }
 

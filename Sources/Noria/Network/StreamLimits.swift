@@ -65,7 +65,7 @@ public struct StreamLimits: Sendable, Hashable {
     /// When it is up reading and writing throw `.timedOut`, what is unsent is dropped, and the
     /// connection ends by a reset, for nothing else would get through.
     public var writeTimeout: Duration?
-    /// How long a close waits for the peer's end: 1 s.
+    /// How long a close waits for the peer's end: 1 s; half of it for one that is idle at a drain.
     public var lingerTimeout: Duration
     /// How long a connection's PROXY header may take to come, where one is required: 5 s.
     ///
