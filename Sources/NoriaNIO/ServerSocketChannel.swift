@@ -10,7 +10,7 @@ internal import SystemPackage
 /// A listening socket as a SwiftNIO channel: what it reads are channels.
 ///
 /// SAFETY (`@unchecked Sendable`): all but constants and atomics belongs to the loop's thread.
-final class ServerSocketChannel: Channel, ChannelCore, OperationOwner, @unchecked Sendable {
+final class ServerSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unchecked Sendable {
     let noria: NoriaEventLoop
     /// The loops on which the connections live, each in turn.
     private let homes: [NoriaEventLoop]
@@ -18,9 +18,11 @@ final class ServerSocketChannel: Channel, ChannelCore, OperationOwner, @unchecke
     private let engine: Engine
     private var fd: Int32?
     private let closePromise: EventLoopPromise<Void>
-    private var madePipeline: ChannelPipeline?
+    private(set) var madePipeline: ChannelPipeline?
+    private let boundAddress = Guarded<NIOCore::SocketAddress?>(nil)
     private var phase = Phase.fresh
     private var acceptToken: Token?
+    private var restTimer: TimerID?
     private var wantsRead = false
     private var isAccepting = false
     private var autoRead = true
@@ -41,42 +43,14 @@ final class ServerSocketChannel: Channel, ChannelCore, OperationOwner, @unchecke
     // MARK: Channel
 
     var parent: (any Channel)? { nil }
-    var eventLoop: any NIOCore::EventLoop { noria }
-    var pipeline: ChannelPipeline {
-        guard let madePipeline else { preconditionFailure("a channel is made with its pipeline") }
-        return madePipeline
-    }
     var closeFuture: EventLoopFuture<Void> { closePromise.futureResult }
-    var allocator: ByteBufferAllocator { ByteBufferAllocator() }
     var isActive: Bool { active.load(ordering: .relaxed) }
     var isWritable: Bool { false }
-    var _channelCore: any ChannelCore { self }
-    var syncOptions: (any NIOSynchronousChannelOptions)? { SyncOptions(channel: self) }
-    var localAddress: NIOCore::SocketAddress? { try? localAddress0() }
+    var options: any NIOSynchronousChannelOptions { SyncOptions(channel: self) }
+    var localAddress: NIOCore::SocketAddress? { boundAddress.withLock { $0 } }
     var remoteAddress: NIOCore::SocketAddress? { nil }
 
-    func setOption<Option: ChannelOption>(_ option: Option, value: Option.Value) -> EventLoopFuture<
-        Void
-    > {
-        noria.submit { try SyncOptions(channel: self).setOption(option, value: value) }
-    }
-
-    func getOption<Option: ChannelOption>(_ option: Option) -> EventLoopFuture<Option.Value> {
-        noria.submit { try SyncOptions(channel: self).getOption(option) }
-    }
-
     // MARK: Life
-
-    func localAddress0() throws -> NIOCore::SocketAddress {
-        guard let fd, let address = try Socket.localAddress(of: fd).address else {
-            throw ChannelError.unknownLocalAddress
-        }
-        return address
-    }
-
-    func remoteAddress0() throws -> NIOCore::SocketAddress {
-        throw ChannelError.operationUnsupported
-    }
 
     func register0(promise: EventLoopPromise<Void>?) {
         guard phase == .fresh else {
@@ -103,6 +77,8 @@ final class ServerSocketChannel: Channel, ChannelCore, OperationOwner, @unchecke
             try Socket.bind(fd, to: storage)
             try Socket.listen(fd, backlog: backlog)
             try engine.backend.register(fd)
+            let bound = try Socket.localAddress(of: fd).address
+            boundAddress.withLock { $0 = bound }
         } catch {
             promise?.fail(error)
             return close0(error: error, mode: .all, promise: nil)
@@ -132,11 +108,18 @@ final class ServerSocketChannel: Channel, ChannelCore, OperationOwner, @unchecke
         accept()
     }
 
+    /// Accepts while somebody wants it and the kernel has an answer at once; not again from within.
     private func accept() {
-        guard !isAccepting, acceptToken == nil, let fd else { return }
+        guard !isAccepting, acceptToken == nil, restTimer == nil, let fd else { return }
         isAccepting = true
         defer { isAccepting = false }
-        while wantsRead, phase == .active {
+        var left = Self.acceptsAtOnce
+        while wantsRead, phase == .active, restTimer == nil {
+            guard left > 0 else {
+                noria.loop.post { self.accept() }
+                return
+            }
+            left -= 1
             wantsRead = false
             switch engine.submit(.accept(fd), owner: self) {
             case .pending(let token):
@@ -146,6 +129,10 @@ final class ServerSocketChannel: Channel, ChannelCore, OperationOwner, @unchecke
             }
         }
     }
+
+    private static let acceptsAtOnce = 16
+    /// How long accepting rests after an error: as Noria's own listeners do.
+    private static let restNanoseconds: UInt64 = 100_000_000
 
     private func accepted(_ result: Int32) {
         guard phase == .active else {
@@ -163,11 +150,21 @@ final class ServerSocketChannel: Channel, ChannelCore, OperationOwner, @unchecke
                     self.noria.loop.post { self.pass(channel) }
                 }
             }
-        } else {
+        } else if Errno(negated: result) != .connectionAbort {
+            // No descriptor is left, say: the peers wait in the kernel's queue meanwhile.
+            restTimer = noria.loop.addTimer(
+                at: MonotonicClock.now &+ Self.restNanoseconds,
+                owner: self
+            )
             pipeline.syncOperations.fireErrorCaught(IOError(errnoCode: -result, reason: "accept"))
         }
         pipeline.syncOperations.fireChannelReadComplete()
         if autoRead, phase == .active { pipeline.syncOperations.read() }
+    }
+
+    func timerFired(_ context: UInt) {
+        restTimer = nil
+        accept()
     }
 
     /// Hands a connection to the pipeline; nil when its peer was gone before we looked.
@@ -201,6 +198,7 @@ final class ServerSocketChannel: Channel, ChannelCore, OperationOwner, @unchecke
         let (wasActive, wasRegistered) = (phase == .active, phase != .fresh)
         phase = .closed
         active.store(false, ordering: .relaxed)
+        if let timer = restTimer.take() { noria.loop.cancelTimer(timer) }
         if let acceptToken { engine.cancel(acceptToken) } else { release() }
         promise?.succeed()
         if wasActive { pipeline.syncOperations.fireChannelInactive() }
@@ -217,13 +215,6 @@ final class ServerSocketChannel: Channel, ChannelCore, OperationOwner, @unchecke
         engine.backend.deregister(fd)
         Descriptor.close(fd)
     }
-
-    func triggerUserOutboundEvent0(_ event: Any, promise: EventLoopPromise<Void>?) {
-        promise?.fail(ChannelError.operationUnsupported)
-    }
-
-    func channelRead0(_ data: NIOAny) {}
-    func errorCaught0(error: any Error) {}
 
     struct SyncOptions: NIOSynchronousChannelOptions {
         let channel: ServerSocketChannel

@@ -5,41 +5,21 @@ internal import NoriaSystem
 
 /// The options of a connection that are known here; any other fails with `.operationUnsupported`.
 extension StreamSocketChannel {
-    func setOption<Option: ChannelOption>(_ option: Option, value: Option.Value) -> EventLoopFuture<
-        Void
-    > {
-        guard noria.inEventLoop else {
-            return noria.submit { try SyncOptions(channel: self).setOption(option, value: value) }
-        }
-        return noria.makeCompletedFuture {
-            try SyncOptions(channel: self).setOption(option, value: value)
-        }
-    }
-
-    func getOption<Option: ChannelOption>(_ option: Option) -> EventLoopFuture<Option.Value> {
-        guard noria.inEventLoop else {
-            return noria.submit { try SyncOptions(channel: self).getOption(option) }
-        }
-        return noria.makeCompletedFuture { try SyncOptions(channel: self).getOption(option) }
-    }
-
     struct SyncOptions: NIOSynchronousChannelOptions {
         let channel: StreamSocketChannel
 
         func setOption<Option: ChannelOption>(_ option: Option, value: Option.Value) throws {
             switch (option, value) {
             case (is ChannelOptions.Types.AutoReadOption, let isOn as Bool):
-                channel.options.autoRead = isOn
+                channel.settings.autoRead = isOn
                 channel.readWhenAutomatic()
             case (is ChannelOptions.Types.AllowRemoteHalfClosureOption, let isOn as Bool):
-                channel.options.allowsHalfClosure = isOn
+                channel.settings.allowsHalfClosure = isOn
             case (
                 is ChannelOptions.Types.WriteBufferWaterMarkOption,
                 let mark as ChannelOptions.Types.WriteBufferWaterMark
             ):
-                channel.options.waterMark = mark
-            case (is ChannelOptions.Types.AllocatorOption, let allocator as ByteBufferAllocator):
-                channel.options.allocator = allocator
+                channel.settings.waterMark = mark
             case (let option as ChannelOptions.Types.SocketOption, let value as SocketOptionValue):
                 try channel.set(option, to: value)
             case (is ChannelOptions.Types.MaxMessagesPerReadOption, _),
@@ -52,12 +32,12 @@ extension StreamSocketChannel {
         func getOption<Option: ChannelOption>(_ option: Option) throws -> Option.Value {
             let value: Any
             switch option {
-            case is ChannelOptions.Types.AutoReadOption: value = channel.options.autoRead
+            case is ChannelOptions.Types.AutoReadOption: value = channel.settings.autoRead
             case is ChannelOptions.Types.AllowRemoteHalfClosureOption:
-                value = channel.options.allowsHalfClosure
+                value = channel.settings.allowsHalfClosure
             case is ChannelOptions.Types.WriteBufferWaterMarkOption:
-                value = channel.options.waterMark
-            case is ChannelOptions.Types.AllocatorOption: value = channel.options.allocator
+                value = channel.settings.waterMark
+            case is ChannelOptions.Types.AllocatorOption: value = channel.allocator
             case is ChannelOptions.Types.BufferedWritableBytesOption:
                 value = channel.pending.byteCount
             default: throw ChannelError.operationUnsupported

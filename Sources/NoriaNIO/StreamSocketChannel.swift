@@ -14,13 +14,16 @@ internal import SystemPackage
 ///
 /// SAFETY (`@unchecked Sendable`): all but constants and atomics belongs to the loop's thread.
 /// SAFETY (`@exclusivity(unchecked)`): no access spans a call that reaches the same property again.
-final class StreamSocketChannel: Channel, ChannelCore, OperationOwner, @unchecked Sendable {
+final class StreamSocketChannel: SocketChannel, OperationOwner, @unchecked Sendable {
     let noria: NoriaEventLoop
     private let engine: Engine
     let fd: Int32
     let parent: (any Channel)?
+    let localAddress: NIOCore::SocketAddress?
+    let remoteAddress: NIOCore::SocketAddress?
     private let closePromise: EventLoopPromise<Void>
-    @exclusivity(unchecked) private var madePipeline: ChannelPipeline?
+    /// Set once, before anybody else has the channel.
+    @exclusivity(unchecked) private(set) var madePipeline: ChannelPipeline?
 
     @exclusivity(unchecked) private var phase = Phase.fresh
     @exclusivity(unchecked) private var receiveToken: Token?
@@ -31,7 +34,7 @@ final class StreamSocketChannel: Channel, ChannelCore, OperationOwner, @unchecke
     @exclusivity(unchecked) private var outputEnd: OutputEnd = .open
     @exclusivity(unchecked) var pending = PendingWrites()
     @exclusivity(unchecked) private var isAboveMark = false
-    @exclusivity(unchecked) var options = Options()
+    @exclusivity(unchecked) var settings = Settings()
 
     private let active = Atomic<Bool>(false)
     private let writable = Atomic<Bool>(true)
@@ -43,25 +46,25 @@ final class StreamSocketChannel: Channel, ChannelCore, OperationOwner, @unchecke
         case closed
     }
 
-    struct Options {
+    struct Settings {
         var autoRead = true
         var allowsHalfClosure = false
         var waterMark = ChannelOptions.Types.WriteBufferWaterMark(low: 32 * 1024, high: 64 * 1024)
-        var allocator = ByteBufferAllocator()
     }
 
-    /// Takes over a connected descriptor; loop thread only.
-    init(_ fd: Int32, on loop: NoriaEventLoop, parent: (any Channel)?) throws(Errno) {
+    private init(_ fd: Int32, on loop: NoriaEventLoop, parent: (any Channel)?) {
         self.fd = fd
         noria = loop
         engine = loop.loop.transportEngine
         self.parent = parent
+        localAddress = (try? Socket.localAddress(of: fd))?.address
+        remoteAddress = (try? Socket.peerAddress(of: fd))?.address
         closePromise = loop.makePromise(of: Void.self)
-        try engine.backend.register(fd)
         madePipeline = ChannelPipeline(channel: self)
+        loop.loop.countConnection(1, isAccepted: true)
     }
 
-    /// Takes over what was accepted; nil, and the descriptor closed, when its peer is gone.
+    /// Takes over what was accepted; nil, and the descriptor closed, when it can't be watched.
     ///
     /// Loop thread only.
     static func accepted(
@@ -69,44 +72,21 @@ final class StreamSocketChannel: Channel, ChannelCore, OperationOwner, @unchecke
         on loop: NoriaEventLoop,
         parent: any Channel
     ) -> StreamSocketChannel? {
-        do throws(Errno) { return try StreamSocketChannel(fd, on: loop, parent: parent) } catch {
+        do throws(Errno) { try loop.loop.transportEngine.backend.register(fd) } catch {
             Descriptor.close(fd)
             return nil
         }
+        return StreamSocketChannel(fd, on: loop, parent: parent)
     }
 
     // MARK: Channel
 
-    var eventLoop: any NIOCore::EventLoop { noria }
-    var pipeline: ChannelPipeline {
-        guard let madePipeline else { preconditionFailure("a channel is made with its pipeline") }
-        return madePipeline
-    }
     var closeFuture: EventLoopFuture<Void> { closePromise.futureResult }
-    var allocator: ByteBufferAllocator { options.allocator }
     var isActive: Bool { active.load(ordering: .relaxed) }
     var isWritable: Bool { writable.load(ordering: .relaxed) }
-    var _channelCore: any ChannelCore { self }
-    var syncOptions: (any NIOSynchronousChannelOptions)? { SyncOptions(channel: self) }
-
-    var localAddress: NIOCore::SocketAddress? { try? localAddress0() }
-    var remoteAddress: NIOCore::SocketAddress? { try? remoteAddress0() }
+    var options: any NIOSynchronousChannelOptions { SyncOptions(channel: self) }
 
     // MARK: Life
-
-    func localAddress0() throws -> NIOCore::SocketAddress {
-        guard phase != .closed, let address = try Socket.localAddress(of: fd).address else {
-            throw ChannelError.unknownLocalAddress
-        }
-        return address
-    }
-
-    func remoteAddress0() throws -> NIOCore::SocketAddress {
-        guard phase != .closed, let address = try Socket.peerAddress(of: fd).address else {
-            throw ChannelError.operationUnsupported
-        }
-        return address
-    }
 
     func register0(promise: EventLoopPromise<Void>?) {
         guard phase == .fresh else {
@@ -148,7 +128,7 @@ final class StreamSocketChannel: Channel, ChannelCore, OperationOwner, @unchecke
     }
 
     func readWhenAutomatic() {
-        if options.autoRead, phase == .active, !isInputClosed { pipeline.syncOperations.read() }
+        if settings.autoRead, phase == .active, !isInputClosed { pipeline.syncOperations.read() }
     }
 
     /// Receives while somebody wants it and the kernel has an answer at once; not again from within.
@@ -181,7 +161,7 @@ final class StreamSocketChannel: Channel, ChannelCore, OperationOwner, @unchecke
             return ended(completion.result)
         }
         let bytes = engine.bytes(of: completion)
-        var buffer = options.allocator.buffer(capacity: bytes.count)
+        var buffer = allocator.buffer(capacity: bytes.count)
         buffer.writeBytes(bytes)
         engine.giveBack(id)
         guard phase == .active else { return }
@@ -198,7 +178,7 @@ final class StreamSocketChannel: Channel, ChannelCore, OperationOwner, @unchecke
             pipeline.syncOperations.fireErrorCaught(error)
             return close0(error: error, mode: .all, promise: nil)
         }
-        guard options.allowsHalfClosure else {
+        guard settings.allowsHalfClosure else {
             return close0(error: ChannelError.eof, mode: .all, promise: nil)
         }
         isInputClosed = true
@@ -219,7 +199,7 @@ final class StreamSocketChannel: Channel, ChannelCore, OperationOwner, @unchecke
             return
         }
         pending.append(unwrapData(data, as: ByteBuffer.self), promise)
-        guard !isAboveMark, pending.byteCount > options.waterMark.high else { return }
+        guard !isAboveMark, pending.byteCount > settings.waterMark.high else { return }
         isAboveMark = true
         writable.store(false, ordering: .relaxed)
         if phase == .active { pipeline.syncOperations.fireChannelWritabilityChanged() }
@@ -252,7 +232,7 @@ final class StreamSocketChannel: Channel, ChannelCore, OperationOwner, @unchecke
             return close0(error: error, mode: .all, promise: nil)
         }
         pending.sent(Int(result)) { $0.succeed() }
-        guard isAboveMark, pending.byteCount < options.waterMark.low else { return }
+        guard isAboveMark, pending.byteCount < settings.waterMark.low else { return }
         isAboveMark = false
         writable.store(true, ordering: .relaxed)
         pipeline.syncOperations.fireChannelWritabilityChanged()
@@ -329,6 +309,7 @@ final class StreamSocketChannel: Channel, ChannelCore, OperationOwner, @unchecke
         for promise in pending.removeAll() { promise.fail(ChannelError.ioOnClosedChannel) }
         engine.backend.deregister(fd)
         Descriptor.close(fd)
+        noria.loop.countConnection(-1, isAccepted: false)
     }
 
     // MARK: Completions
@@ -353,14 +334,5 @@ final class StreamSocketChannel: Channel, ChannelCore, OperationOwner, @unchecke
     private func releaseWhenDone() {
         if receiveToken == nil, sendToken == nil { release() }
     }
-
-    // MARK: What nobody took
-
-    func triggerUserOutboundEvent0(_ event: Any, promise: EventLoopPromise<Void>?) {
-        promise?.fail(ChannelError.operationUnsupported)
-    }
-
-    func channelRead0(_ data: NIOAny) {}
-    func errorCaught0(error: any Error) {}
 }
 #endif

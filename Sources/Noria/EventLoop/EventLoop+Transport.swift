@@ -19,4 +19,12 @@ extension EventLoop {
 
     /// Loop thread only.
     package func cancelTimer(_ id: TimerID) { timers.cancel(id) }
+
+    /// Counts a connection that was opened (1), by a listener or not, or closed (-1).
+    ///
+    /// Loop thread only.
+    package func countConnection(_ change: Int, isAccepted: Bool) {
+        countConnection(change)
+        if isAccepted { count(\.accepted) }
+    }
 }
