@@ -110,6 +110,15 @@ static void copy(const entry *from, noria_task_record *to) {
     }
 }
 
+/// The slot of a task, or of->capacity. Under the lock.
+static size_t slot_of(const shard *of, uint64_t hash, const void *task) {
+    if (!of->capacity) return 0;
+    size_t slot = home_slot(hash, of->capacity);
+    while (of->entries[slot].task && of->entries[slot].task != task)
+        slot = slot + 1 == of->capacity ? 0 : slot + 1;
+    return of->entries[slot].task ? slot : of->capacity;
+}
+
 /// Frees a slot, and moves up what stands behind it and belongs before it.
 static void clear(shard *of, size_t slot) {
     size_t free_slot = slot, next = slot;
@@ -132,18 +141,14 @@ void noria_task_unlist(void *task) {
     shard *of = shard_of(hash);
     bool was_own = false;
     pthread_mutex_lock(&of->lock);
-    if (of->capacity) {
-        size_t slot = home_slot(hash, of->capacity);
-        while (of->entries[slot].task && of->entries[slot].task != task)
-            slot = slot + 1 == of->capacity ? 0 : slot + 1;
-        if (of->entries[slot].task) {
-            was_own = (of->entries[slot].made & own_bit) != 0;
-            if (noria_sites_are_kept()) copy(&of->entries[slot], &last_unlisted);
-            clear(of, slot);
-            // Left as it is when there is no memory.
-            if (of->capacity > 4 * least_capacity && of->count < of->capacity / 4)
-                resize(of, of->capacity / 2);
-        }
+    size_t slot = slot_of(of, hash, task);
+    if (slot < of->capacity) {
+        was_own = (of->entries[slot].made & own_bit) != 0;
+        if (noria_sites_are_kept()) copy(&of->entries[slot], &last_unlisted);
+        clear(of, slot);
+        // Left as it is when there is no memory.
+        if (of->capacity > 4 * least_capacity && of->count < of->capacity / 4)
+            resize(of, of->capacity / 2);
     }
     pthread_mutex_unlock(&of->lock);
     if (was_own) atomic_fetch_sub_explicit(&own_count, 1, memory_order_relaxed);
@@ -218,15 +223,6 @@ bool noria_task_find(uint64_t id, noria_task_record *record) {
         pthread_mutex_unlock(&of->lock);
     }
     return is_found;
-}
-
-/// The slot of a task, or of->capacity. Under the lock.
-static size_t slot_of(const shard *of, uint64_t hash, const void *task) {
-    if (!of->capacity) return 0;
-    size_t slot = home_slot(hash, of->capacity);
-    while (of->entries[slot].task && of->entries[slot].task != task)
-        slot = slot + 1 == of->capacity ? 0 : slot + 1;
-    return of->entries[slot].task ? slot : of->capacity;
 }
 
 bool noria_task_find_at(const void *task, noria_task_record *record) {

@@ -24,8 +24,10 @@ package enum SystemFile {
     }
 
     /// Makes the file hold this text and no more; it need not be there before.
+    ///
+    /// A pipe that nobody reads is an error, and nothing to wait for.
     package static func write(_ text: String, to path: String) throws(Errno) {
-        let fd = try check(open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644))
+        let fd = try check(open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_CLOEXEC, 0o644))
         defer { Descriptor.close(fd) }
         var bytes = Array(text.utf8)[...]
         while !bytes.isEmpty {

@@ -124,11 +124,39 @@ struct DeadlineTests {
             lines == [
                 "blocking: 1", "last: 2", "added", "second false", "first false",
                 #"errors: ["wrong: Mistake()"]"#,
-                isAsked ? #"phases: ["draining", "cancelling"]"# : "phases: []", "code: 0",
+                isAsked
+                    ? #"phases: ["draining", "cancelling"]"# : #"phases: ["draining"]"#, "code: 0",
             ],
             "\(lines)"
         )
         #expect(errors.contains("shutdown: 'second' done in "))
         #expect(errors.contains("Mistake()"), "\(errors)")
+    }
+
+    @Test(
+        "an action that never ends is named, and abandoned at the deadline",
+        arguments: Backends.all
+    )
+    func stuckAction(backend: String) throws {
+        let process = try ChildProcess(
+            "NoriaProbe",
+            ["stuck end action"],
+            environment: ["NORIA_BACKEND": backend, "NORIA_SHUTDOWN_DEADLINE": "1s"]
+        )
+        try process.expectExit(.code(70), seconds: 20)
+        #expect(try process.errors.all().contains("task 'lease'"))
+    }
+
+    @Test("a report that can't be written is an error in the log, and keeps nobody")
+    func badReports() throws {
+        let folder = try TemporaryFolder()
+        let pipe = "\(folder.path)/pipe"
+        try #require(mkfifo(pipe, 0o600) == 0)
+        for path in [pipe, folder.path, "\(folder.path)/none/report.json", "/dev/full"] {
+            let server = try EchoServer("epoll", arguments: ["--report", path])
+            #expect(try server.end() == .code(0))
+            #expect(try server.process.errors.all().contains("no report at \(path): "))
+        }
+        withExtendedLifetime(folder) {}
     }
 }

@@ -34,6 +34,15 @@ enum EndActions {
         } catch { print("failed: \(error)") }
     }
 
+    /// The body returns, and what is to be done then never ends.
+    static func stuck() {
+        Runtime.main { runtime in
+            runtime.onShutdown(name: "lease") {
+                await withUnsafeContinuation { (_: UnsafeContinuation<Void, Never>) in }
+            }
+        }
+    }
+
     /// A job holds the lock of standard error, which the log needs, and never ends.
     static func withLockHeld() {
         Runtime.main(NoriaProbe.configuration.with { $0.shutdown.deadline = .seconds(2) }) {

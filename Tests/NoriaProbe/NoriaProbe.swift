@@ -52,6 +52,7 @@ enum NoriaProbe {
         case "debugging": Debugging.run()
         case "blocker": Debugging.blocker()
         case "end actions": EndActions.run()
+        case "stuck end action": EndActions.stuck()
         case "log lock held": EndActions.withLockHeld()
         case "crash": Crashes.run()
         case "metrics": MetricsProbe.run()

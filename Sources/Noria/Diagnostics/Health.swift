@@ -65,10 +65,9 @@ public final class Health: Sendable {
         let now = MonotonicClock.now
         var reasons: [String: String] = [:]
         for loop in eventLoops {
-            let began = loop.turnLog.turnBegan
-            // Its clock may have been read after ours.
-            guard began > 0, now > began, now - began > patience else { continue }
-            reasons["\(loop)"] = "its turn has lasted \(Duration.nanoseconds(now - began))"
+            let length = loop.turnLog.presentTurn(now)
+            guard length > patience else { continue }
+            reasons["\(loop)"] = "its turn has lasted \(Duration.nanoseconds(length))"
         }
         return reasons
     }

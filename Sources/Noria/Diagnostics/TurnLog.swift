@@ -30,6 +30,15 @@ struct TurnLog: ~Copyable, Sendable {
     /// Any thread.
     var turnBegan: UInt64 { began.load(ordering: .relaxed) }
 
+    /// How long the present turn has lasted; 0 when the loop waits in the kernel.
+    ///
+    /// Any thread.
+    func presentTurn(_ now: UInt64) -> UInt64 {
+        let began = turnBegan
+        // Its clock may have been read after the caller's.
+        return began == 0 || began > now ? 0 : now &- began
+    }
+
     /// The watchdog takes an interest in turns from this length on.
     ///
     /// Any thread.

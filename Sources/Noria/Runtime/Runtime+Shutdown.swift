@@ -9,33 +9,36 @@ extension Runtime {
     /// That is after the drain and the body, before the pools end, the last registered first.
     /// Each runs in a task of its own, which a shutdown that has already cancelled its tasks does not
     /// cancel; the deadline is for it, too. What it throws is handed to the `UncaughtErrorHandler`,
-    /// stands in the report, and keeps none of the others.
+    /// stands in the report, and keeps none of the others. One that is registered when all have run,
+    /// and the pools end, is not run.
     ///
     /// Any thread.
     public func onShutdown(
         name: String,
         _ action: @escaping @Sendable () async throws -> Void
     ) {
-        spawned.endActions.withLock { $0.append(.init(name: name, run: action)) }
+        spawned.add(SpawnedTasks.EndAction(name: name, run: action))
     }
 
-    /// Runs the actions, each named and timed in the log.
-    func runEndActions() async {
-        while let action = spawned.endActions.withLock({ $0.popLast() }) {
-            let name = action.name
+    /// Runs the actions, each named and timed in the log; where there are any, that is a shutdown, and
+    /// its deadline holds for them.
+    func runEndActions(_ reason: String) async {
+        while let action = spawned.nextEndAction() {
+            shutdown.request(reason: reason)
             let began = MonotonicClock.now
             TaskHook.beginOwn()
-            let task = Task(name: "noria end: \(name)", executorPreference: homeOfEnd) {
-                [self] in
+            let task = Task(name: action.name, executorPreference: homeOfEnd) { [self] in
                 do { try await action.run() } catch {
-                    uncaughtErrors.take(error, ofSpawned: name, id: TaskHook.currentID)
-                    shutdown.noteFailed("\(name): \(error)")
+                    uncaughtErrors.take(error, ofSpawned: action.name, id: TaskHook.currentID)
+                    shutdown.noteFailed("\(action.name): \(error)")
                 }
             }
             TaskHook.endOwn()
             await task.value
             let length = Duration.nanoseconds(Int64(clamping: MonotonicClock.now &- began))
-            configuration.logger.info("shutdown: '\(name)' done in \(length.milliseconds) ms")
+            configuration.logger.info(
+                "shutdown: '\(action.name)' done in \(length.milliseconds) ms"
+            )
         }
     }
 
@@ -49,10 +52,10 @@ extension Runtime {
     func unended() -> [String] {
         let now = MonotonicClock.now
         let loops = eventLoops.compactMap { loop -> String? in
-            let began = loop.turnLog.turnBegan
-            guard began > 0, now &- began > 100_000_000 else { return nil }
+            let length = loop.turnLog.presentTurn(now)
+            guard length > 100_000_000 else { return nil }
             let call = KernelWait.text(ofThread: loop.turnLog.threadID).map { ", its thread \($0)" }
-            return "\(loop): \((now &- began) / 1_000_000) ms in one turn\(call ?? "")"
+            return "\(loop): \(length / 1_000_000) ms in one turn\(call ?? "")"
         }
         let jobs = poolWatch.pools.flatMap(\.unfinished)
         // Embedded, the body is a child of a task of the program's, and no task is ours to list.

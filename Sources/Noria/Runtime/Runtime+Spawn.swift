@@ -83,7 +83,7 @@ extension Runtime {
             shutdown.request(reason: reason)
             await spawned.waitForAll()
         }
-        await runEndActions()
+        await runEndActions(reason)
         await closeProcesses()
         await closePools(reason)
         await finishPlainTasks()

@@ -5,8 +5,6 @@ internal import Synchronization
 /// The tasks that a runtime has spawned and that have not ended.
 final class SpawnedTasks: Sendable {
     /// See `Runtime.onShutdown`.
-    let endActions = Guarded<[EndAction]>([])
-
     struct EndAction: Sendable {
         let name: String
         let run: @Sendable () async throws -> Void
@@ -14,6 +12,9 @@ final class SpawnedTasks: Sendable {
 
     private struct State {
         var isBodyRunning = true
+        /// What is to be done at the end, the last of them first, and which of it is under way.
+        var endActions: [EndAction] = []
+        var endAction: String?
         /// The body and all tasks have ended: nothing begins any more.
         var isOver = false
         var isCancelled = false
@@ -58,6 +59,18 @@ final class SpawnedTasks: Sendable {
         state.withLock { state in
             (state.isBodyRunning ? ["body"] : [])
                 + state.tasks.sorted { $0.key < $1.key }.map(\.value.name)
+                + [state.endAction].compactMap(\.self)
+        }
+    }
+
+    func add(_ action: EndAction) { state.withLock { $0.endActions.append(action) } }
+
+    /// What is to be done next at the end; the one before it has ended.
+    func nextEndAction() -> EndAction? {
+        state.withLock { state in
+            let next = state.endActions.popLast()
+            state.endAction = next?.name
+            return next
         }
     }
 

@@ -43,9 +43,8 @@ public final class Shutdown: Sendable {
     }
 
     struct State {
-        /// Set by `enter` alone.
         var phase = Phase.running
-        /// When each phase after the first began.
+        /// When each phase began that is between the first and the last.
         var begins: [(phase: Phase, moment: UInt64)] = []
         var reason = ""
         var drainables: [(name: String, drainable: any Drainable)] = []
@@ -63,6 +62,7 @@ public final class Shutdown: Sendable {
         /// The deadline's threads, and what they wait for.
         var deadline: (threads: [Thread.Joinable], ended: Int32)?
 
+        /// Notes when a phase of the course begins.
         mutating func enter(_ phase: Phase) {
             self.phase = phase
             begins.append((phase, MonotonicClock.now))
@@ -288,18 +288,19 @@ public final class Shutdown: Sendable {
     }
 
     func end(_ exitCode: ExitCode, _ uncaughtErrors: UncaughtErrorCounts) -> ShutdownReport {
-        let (report, deadline) = state.withLock { state in
-            state.enter(.ended)
+        let report = state.withLock { $0.report(exitCode, uncaughtErrors, abandoned: []) }
+        // Under the deadline still: a disk may not answer.
+        report.write(to: policy.reportPath, logger)
+        let deadline = state.withLock { state in
+            state.phase = .ended
             state.onRequest = nil
             state.cancelTasks = nil
             state.cancelLater = nil
             state.unended = nil
             state.drainables = []
-            let report = state.report(exitCode, uncaughtErrors, abandoned: [])
-            return (report, state.deadline.take())
+            return state.deadline.take()
         }
         if let (threads, ended) = deadline { Self.end(threads, ended) }
-        report.write(to: policy.reportPath, logger)
         return report
     }
 }

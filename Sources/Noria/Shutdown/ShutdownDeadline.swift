@@ -72,21 +72,21 @@ extension Shutdown {
     private func speakLastWords() {
         let (phase, unended) = state.withLock { ($0.phase, $0.unended) }
         guard phase != .ended else { return }
-        let names = unended?() ?? []
         guard endsProcess else {
-            let text = names.joined(separator: ", ")
-            return logger.error("shutdown: \(sentence), waited for all the same: \(text)")
+            let names = unended?().joined(separator: ", ") ?? ""
+            return logger.error("shutdown: \(sentence), waited for all the same: \(names)")
         }
-        // What the log still has comes first, when it can.
+        // What the log still has comes first, when it can; the names last, which take locks.
         _ = log.flush(nanoseconds: 50_000_000)
-        for line in ["noria: \(sentence); what has not ended is abandoned:"]
-            + names.map({ "noria:   \($0)" })
-        {
-            guard Descriptor.isWritable(2) else { break }
-            Thread.write("\(line)\n", to: 2)
-        }
+        say("\(sentence); what has not ended is abandoned:")
+        let names = unended?() ?? []
+        for name in names { say("  \(name)") }
         let report = state.withLock { $0.report(.abandoned, .none, abandoned: names) }
         report.write(to: policy.reportPath, nil)
+    }
+
+    private func say(_ text: String) {
+        if Descriptor.isWritable(2) { Thread.write("noria: \(text)\n", to: 2) }
     }
 
     private var sentence: String {
@@ -108,7 +108,7 @@ extension Shutdown.State {
     ) -> ShutdownReport {
         let now = MonotonicClock.now
         let ends = begins.dropFirst().map(\.moment) + [now]
-        let phases = zip(begins, ends).filter { $0.0.phase != .ended }.map { begin, end in
+        let phases = zip(begins, ends).map { begin, end in
             ShutdownReport.PhaseReport(
                 phase: begin.phase,
                 seconds: Double(end &- begin.moment) / 1e9
