@@ -27,11 +27,11 @@ struct DebugModeTests {
         #expect(slow.contains("loop 0 took "))
         #expect(slow.contains("priority "))
         #expect(slow.contains("made by static Debugging.makeSlowTask() at Debugging.swift:"))
-        let stubborn = try process.errors.line(containing: "task 'stubborn'")
+        let stubborn = try process.errors.line(containing: "live: task 'stubborn'")
         #expect(
             stubborn.contains("made by static Debugging.makeStubbornTask() at Debugging.swift:")
         )
-        #expect(stubborn.contains("was cancelled "))
+        #expect(stubborn.contains("cancelled "))
         let connection = try process.errors.line(containing: "connection 1 from ")
         #expect(connection.contains("was not closed; it was opened at NoriaProbe/Debugging.swift:"))
         process.signal(SIGUSR1)

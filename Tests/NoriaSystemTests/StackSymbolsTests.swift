@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Glibc
+import TestSupport
 import Testing
 
 @testable import NoriaSystem
@@ -16,13 +17,10 @@ import Testing
         let tableOffset = 32..<40
         head.replaceSubrange(tableOffset, with: [0, 0, 0, 0, 0, 0x70, 0, 0])
 
-        var path = Array("/tmp/noria-odd-XXXXXX".utf8CString)
-        let odd = mkstemp(&path)
+        let folder = try TemporaryFolder()
+        let odd = open("\(folder.path)/odd.so", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         try #require(odd >= 0)
-        defer {
-            close(odd)
-            unlink(path)
-        }
+        defer { close(odd) }
         try #require(write(odd, head, head.count) == head.count)
         let mapping = mmap(nil, head.count, PROT_READ | PROT_EXEC, MAP_PRIVATE, odd, 0)
         try #require(mapping != MAP_FAILED)

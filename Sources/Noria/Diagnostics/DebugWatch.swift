@@ -54,7 +54,7 @@ final class DebugWatch: Sendable {
         reports.submit { [self] in
             let origin = job.site.flatMap(caller).map { ", made by \($0)" } ?? ""
             logger.warning(
-                "\(loop) took \(job.nanoseconds / 1_000_000) ms for a job of \(job.label)\(origin)"
+                "\(loop) took \(job.nanoseconds / 1_000_000) ms for a job of \(job.whose)\(origin)"
             )
         }
     }
@@ -72,6 +72,12 @@ final class DebugWatch: Sendable {
     /// Where a listed task waits, the innermost first.
     func stack(_ record: noria_task_record) -> [String] {
         names.calls(waiting: TaskHook.stack(record))
+    }
+
+    /// A listed task: its name, who made it and where it waits.
+    private func words(_ record: noria_task_record) -> String {
+        let origin = caller(record.site).map { ", made by \($0)" } ?? ""
+        return "task \(record.label)\(origin)" + stack(record).map { "\n    \($0)" }.joined()
     }
 
     // MARK: What was not closed
@@ -106,12 +112,8 @@ final class DebugWatch: Sendable {
                 return late
             }
             for (record, since) in late.prefix(Self.namedAtOnce) {
-                let origin = caller(record.site).map { ", made by \($0)," } ?? ""
-                let calls = stack(record).map { "\n    \($0)" }.joined()
                 let age = (now - since) / 1_000_000
-                logger.warning(
-                    "task \(record.label)\(origin) was cancelled \(age) ms ago and is live\(calls)"
-                )
+                logger.warning("cancelled \(age) ms ago and live: \(words(record))")
             }
             if late.count > Self.namedAtOnce {
                 logger.warning(
@@ -128,16 +130,14 @@ final class DebugWatch: Sendable {
     func noteLeftBehind() {
         let tasks = TaskHook.records().filter { !$0.is_own }.sorted { $0.made < $1.made }
         for record in tasks.prefix(Self.namedAtOnce) {
-            let origin = caller(record.site).map { ", made by \($0)" } ?? ""
-            let calls = stack(record).map { "\n    \($0)" }.joined()
-            logger.warning("left behind: task \(record.label)\(origin)\(calls)")
+            logger.warning("left behind: \(words(record))")
         }
     }
 }
 
 /// A job that took long, while its task could still be looked up.
 struct SlowJob {
-    let label: String
+    let whose: String
     let site: UInt32?
     let nanoseconds: UInt64
 }
@@ -173,13 +173,16 @@ extension EventLoop {
         let nanoseconds = MonotonicClock.now &- began
         guard nanoseconds >= watch.slowJobNanoseconds else { return }
         let record = isPosted ? nil : TaskHook.record(id)
-        let what =
-            isPosted
-            ? "the runtime's own" : "task \(record?.label ?? "\(id)"), priority \(priority)"
-        watch.noteSlowJob(
-            SlowJob(label: what, site: record?.site, nanoseconds: nanoseconds),
-            self
-        )
+        let whose =
+            if isPosted {
+                "the runtime's own"
+            } else if let record {
+                "task \(record.label), priority \(priority)"
+            } else {
+                // A child task's, an actor's, or that of a task made before the run.
+                "none of the listed tasks (\(id)), priority \(priority)"
+            }
+        watch.noteSlowJob(SlowJob(whose: whose, site: record?.site, nanoseconds: nanoseconds), self)
     }
 }
 

@@ -80,7 +80,7 @@ final class CallNames: Sendable {
     func calls(waiting addresses: [UInt]) -> [String] {
         var calls: [String] = []
         for call in names(addresses, .waiting)
-        where !Self.glue.contains(where: { call.contains($0) }) && call != calls.last {
+        where !Self.isOne(of: Self.glue, call) && call != calls.last {
             calls.append(call)
         }
         return calls
@@ -88,8 +88,20 @@ final class CallNames: Sendable {
 
     /// Who called for something, from the return addresses of the calls that led to it.
     func caller(_ returnAddresses: [UInt]) -> String? {
-        names(returnAddresses, .calls).first { call in
-            !Self.makers.contains { call.contains($0) }
+        names(returnAddresses, .calls).first { !Self.isOne(of: Self.makers, $0) }
+    }
+
+    /// Whether a call is of a function whose name begins so, or of something within it.
+    static func isOne(of beginnings: [String], _ call: String) -> Bool {
+        var name = Substring(call)
+        while true {
+            if let inner = name.firstRange(of: " in "), name.hasPrefix("closure #") {
+                name = name[inner.upperBound...]
+            } else if let word = Self.wrappings.first(where: name.hasPrefix) {
+                name = name.dropFirst(word.count)
+            } else {
+                return beginnings.contains(where: name.hasPrefix)
+            }
         }
     }
 
@@ -99,7 +111,8 @@ final class CallNames: Sendable {
     }
 
     private static let below = ["swift_job_run", "swift::runJob", "EventLoop.run(_:)"]
-    private static let glue = ["thunk for", "partial apply", "withUnsafeContinuation", "..."]
+    private static let wrappings = ["specialized ", "static "]
+    static let glue = ["thunk for", "partial apply", "withUnsafeContinuation", "..."]
     /// What makes tasks for others.
-    private static let makers = ["Task<", "Task.", "Runtime.spawn", "swift_task_create"]
+    static let makers = ["Task<", "Task.", "Runtime.spawn", "swift_task_create"]
 }
