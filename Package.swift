@@ -14,6 +14,10 @@ let house: [SwiftSetting] = [
 
 let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let lifecycle: Target.Dependency = .product(
+    name: "ServiceLifecycle",
+    package: "swift-service-lifecycle"
+)
 let metrics: Target.Dependency = .product(name: "CoreMetrics", package: "swift-metrics")
 /// A product of SwiftNIO's, fetched with the trait alone.
 func nio(_ name: String) -> Target.Dependency {
@@ -38,6 +42,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     ],
@@ -55,7 +60,9 @@ let package = Package(
         ),
         .target(
             name: "Noria",
-            dependencies: ["NoriaEngine", "NoriaSystem", "CNoria", system, logging, metrics],
+            dependencies: [
+                "NoriaEngine", "NoriaSystem", "CNoria", system, logging, metrics, lifecycle,
+            ],
             swiftSettings: house
         ),
         .target(
@@ -71,14 +78,14 @@ let package = Package(
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: house),
         .executableTarget(
             name: "NoriaProbe",
-            dependencies: ["Noria", "NoriaEngine", "NoriaSystem", metrics],
+            dependencies: ["Noria", "NoriaEngine", "NoriaSystem", metrics, lifecycle],
             path: "Tests/NoriaProbe",
             swiftSettings: house
         ),
         // Without the house's language mode: what a user's program is compiled with.
         .executableTarget(
             name: "EmbeddedProbe",
-            dependencies: ["Noria"],
+            dependencies: ["Noria", lifecycle],
             path: "Tests/EmbeddedProbe",
             swiftSettings: [.treatAllWarnings(as: .error)]
         ),

@@ -17,6 +17,7 @@ struct EmbeddedProbe {
         case "late": try await Ends.late(port: number)
         case "throws": try await Ends.throwing()
         case "processes": try await processes()
+        case "grouped": try await Grouped.run()
         case "signals": try await Ends.signals()
         default:
             print("usage: EmbeddedProbe NAME NUMBER")

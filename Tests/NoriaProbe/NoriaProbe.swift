@@ -54,6 +54,7 @@ enum NoriaProbe {
         case "end actions": EndActions.run()
         case "stuck end action": EndActions.stuck()
         case "log lock held": EndActions.withLockHeld()
+        case "services": Services.run()
         case "crash": Crashes.run()
         case "metrics": MetricsProbe.run()
         case "short metrics": MetricsProbe.short()

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import NoriaSystem
+internal import ServiceLifecycle
 internal import SystemPackage
 
 /// What becomes of an accepted descriptor: a channel on its loop, and a child task over it.
@@ -7,7 +8,7 @@ extension Acceptor {
     /// Accepts until the end and runs `handler` for each connection in a child task on its loop;
     /// returns when the last has ended.
     ///
-    /// `make` is the face that the handler sees: a closure around the handler would be one more
+    /// In a service it drains when the service is told to. `make` is the face that the handler sees: a closure around the handler would be one more
     /// frame of each idle connection's task.
     func serve<Connection: StreamConnection>(
         as make: @escaping @Sendable (StreamChannel) -> Connection,
@@ -26,6 +27,17 @@ extension Acceptor {
         }
         isServing = true
         defer { finishServing() }
+        try await withGracefulShutdownHandler {
+            try await acceptAll(as: make, handler)
+        } onGracefulShutdown: { [self] in
+            loop.perform { self.beginDrain() }
+        }
+    }
+
+    private func acceptAll<Connection: StreamConnection>(
+        as make: @escaping @Sendable (StreamChannel) -> Connection,
+        _ handler: @escaping @Sendable (Connection) async throws -> Void
+    ) async throws {
         try await withThrowingDiscardingTaskGroup { group in
             while let descriptor = try await accept() {
                 let home = homes[acceptedCount % homes.count]

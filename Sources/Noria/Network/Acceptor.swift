@@ -36,7 +36,7 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
     private var restTimer: TimerID?
     var channels: [UInt64: StreamChannel] = [:]
     var isServing = false
-    private var drainWaiters: [Parked<Void>] = []
+    private let hasServed = Milestone()
     private var isReleased = false
     private let closed = Atomic<Bool>(false)
     private var releaseWaiters: [Parked<Void>] = []
@@ -212,7 +212,7 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
     func finishServing() {
         isServing = false
         close()
-        wakeDrained()
+        hasServed.reach()
     }
 
     // MARK: Stopping
@@ -249,17 +249,21 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
 
     private enum TimerKind: UInt { case backOff, handshake }
 
-    func drain() async {
+    /// Stops accepting, ends idle connections, lets busy ones answer.
+    ///
+    /// Loop thread only.
+    func beginDrain() {
+        loop.checkThread()
+        guard !isDraining else { return }
         isDraining = true
         stopAccepting()
         for channel in channels.values { channel.loop.perform { channel.drain() } }
-        guard isServing else { return }
-        await withUnsafeContinuation { drainWaiters.append(Parked($0, as: loop.currentRole)) }
     }
 
-    private func wakeDrained() {
-        for waiter in drainWaiters { waiter.resume(returning: (), on: loop) }
-        drainWaiters = []
+    /// The same, and waits until the last has ended, or the calling task is cancelled.
+    func drain() async {
+        beginDrain()
+        if isServing { try? await hasServed.wait() }
     }
 
     func abort() {

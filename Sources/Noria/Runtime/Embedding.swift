@@ -93,11 +93,7 @@ private struct Embedding {
         _ body: (Runtime) async throws -> Value
     ) async -> Result<Value, any Error> {
         let (runtime, task) = (runtime, BodyTask())
-        runtime.shutdown.onCancel { [spawned = runtime.spawned] in
-            task.cancel()
-            return spawned.cancel()
-        }
-        runtime.shutdown.onDeadline { [runtime] in runtime.unended() }
+        runtime.beginShutdown { task.cancel() }
         return await withoutActuallyEscaping(body) { body in
             // SAFETY: the child runs in the caller's isolation and is awaited here, so neither
             // the body nor its value crosses to anyone else.

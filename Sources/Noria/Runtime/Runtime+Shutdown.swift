@@ -45,6 +45,36 @@ extension Runtime {
     /// Taken over, tasks are on the loops without a preference.
     private var homeOfEnd: (any TaskExecutor)? { isEmbedded ? eventLoops.main.taskExecutor : nil }
 
+    /// Has the shutdown reach what is in hand here: `cancelBody` cancels the body.
+    func beginShutdown(_ cancelBody: @escaping @Sendable () -> Void) {
+        shutdown.on { actions in
+            actions.cancelTasks = { [self] in
+                cancelBody()
+                return spawned.cancel()
+            }
+            actions.cancelLate = { [self] in cancelPlainTasks() }
+            actions.unended = { [self] in unended() }
+            actions.left = { [self] in left() }
+        }
+    }
+
+    /// How much has not ended, in a few words for a line of the log: `left: 214 connections, 12
+    /// tasks, the oldest task 7 'poller', 1200 ms old`.
+    ///
+    /// Any thread.
+    private func left() -> String {
+        let connections = eventLoops.reduce(0) { $0 + $1.snapshot().connectionsOpen }
+        let jobs = poolWatch.pools.reduce(0) { $0 + $1.unfinished.count }
+        // Embedded, no task is listed but those that were spawned.
+        let (oldest, more) = isEmbedded ? ([], 0) : TaskHook.oldest(1)
+        let taskCount = isEmbedded ? spawned.names.count : oldest.count + more
+        let kinds = [(connections, "connection"), (taskCount, "task"), (jobs, "job")]
+        let counts = kinds.filter { $0.0 > 0 }
+            .map { count, kind in "\(count) \(kind)\(count == 1 ? "" : "s")" }
+        guard !counts.isEmpty else { return "nothing left" }
+        return "left: \((counts + oldest.map { "the oldest \($0)" }).joined(separator: ", "))"
+    }
+
     /// What has not ended, in words: the loops that are in one turn, the jobs of the pools, the oldest
     /// tasks, and the connections.
     ///
@@ -59,13 +89,13 @@ extension Runtime {
         }
         let jobs = poolWatch.pools.flatMap(\.unfinished)
         // Embedded, the body is a child of a task of the program's, and no task is ours to list.
-        guard !isEmbedded else { return spawned.names + jobs + loops }
+        guard !isEmbedded else { return spawned.names + shutdown.undrained + jobs + loops }
         let (tasks, more) = TaskHook.oldest(Self.namedCount)
         let connections = eventLoops.compactMap { loop -> String? in
             let count = loop.snapshot().connectionsOpen
             return count == 0 ? nil : "\(count) connections of \(loop)"
         }
-        return loops + jobs.prefix(Self.namedCount) + tasks
+        return loops + shutdown.undrained + jobs.prefix(Self.namedCount) + tasks
             + (more > 0 ? ["\(more) more tasks"] : []) + connections
     }
 

@@ -304,12 +304,7 @@ public final class Runtime: Sendable {
             loop.perform { loop.finish() }
         }
         TaskHook.endOwn()
-        shutdown.onCancel { [self] in
-            task.cancel()
-            return spawned.cancel()
-        }
-        shutdown.onLateCancel { [self] in cancelPlainTasks() }
-        shutdown.onDeadline { [self] in unended() }
+        beginShutdown { task.cancel() }
         loop.run(budget)
         shutdown.closeLeftovers(debugWatch)
         ExecutorInstallation.setRunning(nil)

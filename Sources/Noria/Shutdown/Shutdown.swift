@@ -5,7 +5,7 @@ internal import NoriaSystem
 
 /// The end of a runtime: asked for, watched, joined.
 ///
-/// On a request the drainables are drained, the last registered first; then the body has a short
+/// `ShutdownState` has its course. On a request the drainables are drained, the last registered first; then the body has a short
 /// time to return before it is cancelled. At two later points of the one deadline the tasks are
 /// cancelled and the drainables aborted, and at the deadline a thread of its own ends the process.
 /// An embedded runtime's process is not its own: there the thread says what has not ended, and the
@@ -43,33 +43,35 @@ public final class Shutdown: Sendable {
     }
 
     struct State {
-        var phase = Phase.running
-        /// When each phase began that is between the first and the last.
-        var begins: [(phase: Phase, moment: UInt64)] = []
+        var course: ShutdownState
         var reason = ""
         var drainables: [(name: String, drainable: any Drainable)] = []
-        var waiters: [UInt64: UnsafeContinuation<Bool, Never>] = [:]
-        var lastWaiter: UInt64 = 0
         var drained: [String] = []
         var cancelled: [String] = []
-        var onRequest: (@Sendable () -> Void)?
-        var cancelTasks: (@Sendable () -> [String])?
-        var cancelLater: (@Sendable () -> [String])?
-        /// What names those that have not ended.
-        var unended: (@Sendable () -> [String])?
+        var actions = Actions()
         /// What failed on the way.
         var errors: [String] = []
         /// The deadline's threads, and what they wait for.
         var deadline: (threads: [Thread.Joinable], ended: Int32)?
-
-        /// Notes when a phase of the course begins.
-        mutating func enter(_ phase: Phase) {
-            self.phase = phase
-            begins.append((phase, MonotonicClock.now))
-        }
     }
 
-    let state = Guarded(State())
+    /// What a runtime has done on the way; any of them on any thread.
+    struct Actions: Sendable {
+        /// When the end is asked for, on the thread that asks.
+        var onRequest: (@Sendable () -> Void)?
+        /// Cancels the tasks, and names those that it met.
+        var cancelTasks: (@Sendable () -> [String])?
+        /// Cancels those that may be there to end others in order, and so have a while for it.
+        var cancelLate: (@Sendable () -> [String])?
+        /// Names those that have not ended.
+        var unended: (@Sendable () -> [String])?
+        /// Says in a few words how much there is left.
+        var left: (@Sendable () -> String)?
+    }
+
+    let state: Guarded<State>
+    private let wasRequested = Milestone()
+    private let hasDrained = Milestone()
     private let loop: EventLoop
     let policy: ShutdownPolicy
     let logger: Logger
@@ -83,6 +85,7 @@ public final class Shutdown: Sendable {
         logger: Logger,
         log: LogQueue
     ) {
+        state = Guarded(State(course: ShutdownState(policy)))
         self.loop = loop
         self.policy = policy
         self.endsProcess = endsProcess
@@ -93,57 +96,35 @@ public final class Shutdown: Sendable {
     /// How far the end has come.
     ///
     /// Any thread.
-    public var phase: Phase { state.withLock { $0.phase } }
+    public var phase: Phase { state.withLock { $0.course.phase } }
 
     /// Begins the end; later requests change nothing.
     ///
     /// Any thread.
     public func request(reason: String) {
-        let told: ([UnsafeContinuation<Bool, Never>], (@Sendable () -> Void)?)?
-        told = state.withLock { state in
-            guard state.phase == .running else { return nil }
-            state.enter(policy.grace > .zero ? .notReady : .draining)
-            state.reason = reason
-            defer { state.waiters = [:] }
-            return (Array(state.waiters.values), state.onRequest)
+        let effects = state.withLock { state in
+            let effects = state.course.request(now: MonotonicClock.now)
+            if !effects.isEmpty { state.reason = reason }
+            return effects
         }
-        guard let (waiters, action) = told else { return }
-        // First, and here: no loop may ever come to it.
-        armDeadline()
-        for waiter in waiters { waiter.resume(returning: true) }
-        action?()
-        loop.perform { self.begin(reason) }
+        perform(effects)
     }
 
     /// Waits until the end has been asked for.
     ///
     /// - Throws: `CancellationError`.
-    public func requested() async throws {
-        let id = state.withLock { state in
-            state.lastWaiter += 1
-            return state.lastWaiter
-        }
-        let wasRequested = await withTaskCancellationHandler {
-            await withUnsafeContinuation { continuation in
-                let isOver = state.withLock { state in
-                    if state.phase == .running, !Task.isCancelled {
-                        state.waiters[id] = continuation
-                        return false
-                    }
-                    return true
-                }
-                if isOver { continuation.resume(returning: !Task.isCancelled) }
-            }
-        } onCancel: {
-            state.withLock { $0.waiters.removeValue(forKey: id) }?.resume(returning: false)
-        }
-        if !wasRequested { throw CancellationError() }
-    }
+    public func requested() async throws { try await wasRequested.wait() }
+
+    /// Waits until all that is registered has drained, or the run is over.
+    ///
+    /// - Throws: `CancellationError`.
+    func drained() async throws { try await hasDrained.wait() }
 
     /// Has something drained with the rest, the last registered first.
     ///
     /// Any thread.
     public func register(_ drainable: any Drainable, name: String) {
+        if ServiceScope.isInService { return register(below: drainable, name: name) }
         state.withLock { $0.drainables.append((name, drainable)) }
     }
 
@@ -154,104 +135,99 @@ public final class Shutdown: Sendable {
 
     // MARK: The course of it
 
-    /// What is done when the end is asked for, on the thread that asks.
-    func onRequest(_ action: @escaping @Sendable () -> Void) {
-        state.withLock { $0.onRequest = action }
-    }
-
-    /// What cancels the tasks, and names those that it met.
-    func onCancel(_ action: @escaping @Sendable () -> [String]) {
-        state.withLock { $0.cancelTasks = action }
-    }
-
-    /// What cancels those that may be there to end others in order, and so have a while for it.
-    func onLateCancel(_ action: @escaping @Sendable () -> [String]) {
-        state.withLock { $0.cancelLater = action }
-    }
-
-    /// What the tasks that the deadline has not seen end are called.
-    func onDeadline(_ unended: @escaping @Sendable () -> [String]) {
-        state.withLock { $0.unended = unended }
+    /// Has a runtime's own actions done on the way.
+    func on(_ change: @Sendable (inout Actions) -> Void) {
+        state.withLock { change(&$0.actions) }
     }
 
     /// Says why it ends when nobody asks for the end.
     func bodyEnded(_ reason: String) {
-        state.withLock { if $0.phase == .running { $0.reason = reason } }
+        state.withLock { if $0.course.phase == .running { $0.reason = reason } }
     }
 
-    private func begin(_ reason: String) {
-        let steps = ShutdownSteps(self)
-        let asked = state.withLock { $0.begins.first?.moment } ?? MonotonicClock.now
-        var budgets = [(Step.cancel, policy.drainBudget), (.abort, policy.cancelBudget)]
-        if policy.grace > .zero { budgets.append((.drain, policy.grace)) }
-        for (step, budget) in budgets {
-            _ = loop.timers.add(
-                deadline: asked &+ UInt64(budget.nanoseconds),
-                owner: steps,
-                context: step.rawValue
-            )
+    /// A further signal: tasks are cancelled at once, and connections cut off soon.
+    ///
+    /// Any thread.
+    func cutShort() { take(.furtherSignal) }
+
+    fileprivate func take(_ event: ShutdownState.Event) {
+        perform(state.withLock { $0.course.take(event, now: MonotonicClock.now) })
+    }
+
+    /// Does what has to be done, here where no loop may ever come to it.
+    private func perform(_ effects: [ShutdownState.Effect]) {
+        for effect in effects {
+            switch effect {
+            case .announce: announce()
+            case .drain: loop.perform { self.drain() }
+            case .cancel:
+                noteCancelled(state.withLock { $0.actions.cancelTasks }?() ?? [])
+            case .cancelLate:
+                noteCancelled(state.withLock { $0.actions.cancelLate }?() ?? [])
+            case .abort:
+                logger.info("shutdown: closing what is left: \(left)")
+                for (_, drainable) in state.withLock({ $0.drainables }) { drainable.abort() }
+            case .timer(let event, let moment):
+                loop.perform { [self, loop] in
+                    let steps = ShutdownSteps(self)
+                    _ = loop.timers.add(deadline: moment, owner: steps, context: event.rawValue)
+                }
+            }
         }
-        guard policy.grace > .zero else { return drain() }
-        logger.info("shutdown: \(reason); not ready, and going on for \(policy.grace)")
+    }
+
+    private func announce() {
+        armDeadline()
+        wasRequested.reach()
+        let (action, reason) = state.withLock { ($0.actions.onRequest, $0.reason) }
+        action?()
+        guard policy.grace > .zero else { return }
+        logger.info("shutdown: \(reason); not ready, and going on for \(policy.grace); \(left)")
     }
 
     /// Loop thread only.
     private func drain() {
-        let (reason, asked) = state.withLock { state in
-            if state.phase == .notReady { state.enter(.draining) }
-            return (state.reason, state.begins.first?.moment ?? MonotonicClock.now)
+        let (reason, asked, phase) = state.withLock {
+            ($0.reason, $0.course.asked, $0.course.phase)
         }
-        logger.info("shutdown: \(reason); draining, \(policy.deadline) at most")
-        let passed = Duration.nanoseconds(Int64(clamping: MonotonicClock.now &- asked))
-        let start = ContinuousClock.now - passed
-        let steps = ShutdownSteps(self)
+        if phase == .draining {
+            logger.info("shutdown: \(reason); draining, \(policy.deadline) at most; \(left)")
+        }
+        let start = ContinuousClock.now - Self.time(since: asked)
         TaskHook.beginOwn()
         defer { TaskHook.endOwn() }
         Task(name: "noria drain", executorPreference: loop.taskExecutor) { [self] in
-            let drainables = state.withLock { $0.drainables }
-            for (name, drainable) in drainables.reversed() {
+            for (name, drainable) in state.withLock({ $0.drainables }).reversed() {
+                let began = MonotonicClock.now
                 await drainable.drain(until: start + policy.drainBudget)
                 state.withLock { $0.drained.append(name) }
+                let length = Self.time(since: began).milliseconds
+                logger.info("shutdown: \(name) drained in \(length) ms")
             }
-            // The streams have ended: the body has what is left of a short time to return.
-            let settled = MonotonicClock.now &+ UInt64(policy.settleTime.nanoseconds)
-            loop.perform { [loop] in
-                _ = loop.timers.add(
-                    deadline: settled,
-                    owner: steps,
-                    context: Step.cancel.rawValue
+            if self.phase == .draining {
+                let length = Self.time(since: asked).milliseconds
+                logger.info(
+                    "shutdown: all drained after \(length) ms; \(policy.settleTime) for the rest; \(left)"
                 )
             }
+            hasDrained.reach()
+            // The streams have ended: the body has what is left of a short time to return.
+            take(.allHaveDrained)
         }
     }
 
-    fileprivate enum Step: UInt { case drain, cancel, cancelLater, abort }
-
-    fileprivate func take(_ step: Step) {
-        switch step {
-        case .drain: if phase == .notReady { drain() }
-        case .cancel: cancel()
-        case .cancelLater:
-            if let names = state.withLock({ $0.cancelLater })?() { noteCancelled(names) }
-        case .abort:
-            guard advance(to: .closing) else { return }
-            for (_, drainable) in state.withLock({ $0.drainables }) { drainable.abort() }
-        }
+    static func time(since moment: UInt64) -> Duration {
+        .nanoseconds(Int64(clamping: MonotonicClock.now &- moment))
     }
 
-    /// Cancels the body with every task under it, and the spawned tasks.
-    ///
-    /// Any thread.
-    func cancel() {
-        guard advance(to: .cancelling) else { return }
-        if let names = state.withLock({ $0.cancelTasks })?() { noteCancelled(names) }
-        loop.perform { [self] in
-            _ = loop.timers.add(
-                deadline: MonotonicClock.now &+ UInt64(policy.lateCancelDelay.nanoseconds),
-                owner: ShutdownSteps(self),
-                context: Step.cancelLater.rawValue
-            )
-        }
+    private var left: String { state.withLock { $0.actions.left }?() ?? "" }
+
+    /// Has the log name a service that has ended.
+    func noteServiceEnded(_ name: String) {
+        let (phase, asked) = state.withLock { ($0.course.phase, $0.course.asked) }
+        guard phase != .running else { return }
+        let length = Self.time(since: asked).milliseconds
+        logger.info("shutdown: \(name) ended \(length) ms after the request")
     }
 
     /// Has a report name what failed on the way.
@@ -259,19 +235,21 @@ public final class Shutdown: Sendable {
     /// Any thread.
     func noteFailed(_ text: String) { state.withLock { $0.errors.append(text) } }
 
-    /// Has a report name what was cancelled when all else had ended.
+    /// Has a report name what was cancelled, and the log what was left then.
     func noteCancelled(_ names: [String]) {
         guard !names.isEmpty else { return }
         state.withLock { $0.cancelled += names }
-        logger.info("shutdown: cancelling \(names.joined(separator: ", "))")
+        let more = names.count > 20 ? " and \(names.count - 20) more" : ""
+        logger.info(
+            "shutdown: cancelling \(names.prefix(20).joined(separator: ", "))\(more); \(left)"
+        )
     }
 
-    private func advance(to phase: Phase) -> Bool {
-        state.withLock { state in
-            guard state.phase < phase else { return false }
-            state.enter(phase)
-            return true
-        }
+    /// What is registered and has not drained: its parts that have not, where it names them.
+    var undrained: [String] {
+        let (drainables, drained) = state.withLock { ($0.drainables, $0.drained) }
+        return drainables.filter { !drained.contains($0.name) }
+            .flatMap { ($0.drainable as? any DrainsInParts)?.undrained ?? [] }
     }
 
     /// Lets go of what was registered and still stands open: a listener that nobody served.
@@ -292,15 +270,13 @@ public final class Shutdown: Sendable {
         // Under the deadline still: a disk may not answer.
         report.write(to: policy.reportPath, logger)
         let deadline = state.withLock { state in
-            state.phase = .ended
-            state.onRequest = nil
-            state.cancelTasks = nil
-            state.cancelLater = nil
-            state.unended = nil
+            state.course.end()
+            state.actions = Actions()
             state.drainables = []
             return state.deadline.take()
         }
         if let (threads, ended) = deadline { Self.end(threads, ended) }
+        hasDrained.reach()
         return report
     }
 }
@@ -311,7 +287,7 @@ private final class ShutdownSteps: TimerOwner, Sendable {
     init(_ shutdown: Shutdown) { self.shutdown = shutdown }
 
     func timerFired(_ context: UInt) {
-        guard let step = Shutdown.Step(rawValue: context) else { return }
-        shutdown.take(step)
+        guard let event = ShutdownState.Event(rawValue: context) else { return }
+        shutdown.take(event)
     }
 }

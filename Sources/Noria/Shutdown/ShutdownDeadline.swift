@@ -40,8 +40,8 @@ extension Shutdown {
                 logger.error("shutdown: no thread for the last words: \(error)")
             }
             let isOver = state.withLock { [threads] state in
-                if state.phase != .ended { state.deadline = (threads, ended) }
-                return state.phase == .ended
+                if state.course.phase != .ended { state.deadline = (threads, ended) }
+                return state.course.phase == .ended
             }
             // The run has ended by itself since the request: nobody else would end these.
             if isOver { Self.end(threads, ended) }
@@ -70,7 +70,7 @@ extension Shutdown {
     ///
     /// By `write(2)`, when standard error takes it: whoever is stuck may hold the log's lock.
     private func speakLastWords() {
-        let (phase, unended) = state.withLock { ($0.phase, $0.unended) }
+        let (phase, unended) = state.withLock { ($0.course.phase, $0.actions.unended) }
         guard phase != .ended else { return }
         guard endsProcess else {
             let names = unended?().joined(separator: ", ") ?? ""
@@ -94,7 +94,7 @@ extension Shutdown {
     }
 
     private func meetDeadline() {
-        guard state.withLock({ $0.phase }) != .ended, endsProcess else { return }
+        guard phase != .ended, endsProcess else { return }
         Thread.exitProcess(ExitCode.abandoned.rawValue)
     }
 }
@@ -107,8 +107,8 @@ extension Shutdown.State {
         abandoned: [String]
     ) -> ShutdownReport {
         let now = MonotonicClock.now
-        let ends = begins.dropFirst().map(\.moment) + [now]
-        let phases = zip(begins, ends).map { begin, end in
+        let ends = course.begins.dropFirst().map(\.moment) + [now]
+        let phases = zip(course.begins, ends).map { begin, end in
             ShutdownReport.PhaseReport(
                 phase: begin.phase,
                 seconds: Double(end &- begin.moment) / 1e9

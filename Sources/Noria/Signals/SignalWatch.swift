@@ -77,7 +77,7 @@ final class SignalWatch: Sendable {
         }
         if let failure { logger.error("signals: not caught: \(failure)") }
         if bell == nil { loop.onRouse { [self] in take(runtime) } }
-        shutdown.onRequest { [weak self] in self?.finish() }
+        shutdown.on { $0.onRequest = { [weak self] in self?.finish() } }
     }
 
     /// Loop thread only.
@@ -145,7 +145,7 @@ final class SignalWatch: Sendable {
             for mailbox in mailboxes { mailbox.deliver(signal) }
             switch action {
             case .begin: shutdown.request(reason: "\(signal)")
-            case .cancel: shutdown.cancel()
+            case .cancel: shutdown.cutShort()
             case .end: SignalInbox.endProcess(by: number)
             case .none: break
             }
