@@ -2,6 +2,7 @@
 #if NIO
 public import NIOCore
 internal import Noria
+internal import NoriaSystem
 
 /// Makes listening channels on Noria's loops, as `ServerBootstrap` does on SwiftNIO's.
 ///
@@ -63,6 +64,33 @@ public final class NoriaServerBootstrap {
         }
     }
 
+    /// The same for a path; as with SwiftNIO the path stays when the channel is closed.
+    ///
+    /// With `cleanupExistingSocketFile` a socket that is there is removed before, whoever listens.
+    public func bind(
+        unixDomainSocketPath path: String,
+        cleanupExistingSocketFile: Bool = false
+    ) -> EventLoopFuture<any Channel> {
+        do {
+            return bind(to: try Self.address(path, cleanupExistingSocketFile))
+        } catch {
+            return group.next().makeFailedFuture(error)
+        }
+    }
+
+    private static func address(
+        _ path: String,
+        _ removesSocket: Bool
+    ) throws -> NIOCore::SocketAddress {
+        let address = try NIOCore::SocketAddress(unixDomainSocketPath: path)
+        if removesSocket, let storage = SocketStorage(address),
+            let file = try? SocketFile.find(storage), file.kind == .socket
+        {
+            try SocketFile.remove(storage)
+        }
+        return address
+    }
+
     /// The same for an address.
     public func bind(to address: NIOCore::SocketAddress) -> EventLoopFuture<any Channel> {
         let initializer = childInitializer
@@ -86,8 +114,36 @@ public final class NoriaServerBootstrap {
             .HighLowWatermark? = nil,
         childChannelInitializer: @escaping @Sendable (any Channel) -> EventLoopFuture<Output>
     ) async throws -> NIOAsyncChannel<Output, Never> {
-        let address = try NIOCore::SocketAddress(ipAddress: host, port: port)
-        return try await listen(at: address) { channel, options in
+        try await bind(
+            to: try NIOCore::SocketAddress(ipAddress: host, port: port),
+            serverBackPressureStrategy: serverBackPressureStrategy,
+            childChannelInitializer: childChannelInitializer
+        )
+    }
+
+    /// The same for a path.
+    public func bind<Output: Sendable>(
+        unixDomainSocketPath path: String,
+        cleanupExistingSocketFile: Bool = false,
+        serverBackPressureStrategy: NIOAsyncSequenceProducerBackPressureStrategies
+            .HighLowWatermark? = nil,
+        childChannelInitializer: @escaping @Sendable (any Channel) -> EventLoopFuture<Output>
+    ) async throws -> NIOAsyncChannel<Output, Never> {
+        try await bind(
+            to: try Self.address(path, cleanupExistingSocketFile),
+            serverBackPressureStrategy: serverBackPressureStrategy,
+            childChannelInitializer: childChannelInitializer
+        )
+    }
+
+    /// The same for an address.
+    public func bind<Output: Sendable>(
+        to address: NIOCore::SocketAddress,
+        serverBackPressureStrategy: NIOAsyncSequenceProducerBackPressureStrategies
+            .HighLowWatermark? = nil,
+        childChannelInitializer: @escaping @Sendable (any Channel) -> EventLoopFuture<Output>
+    ) async throws -> NIOAsyncChannel<Output, Never> {
+        try await listen(at: address) { channel, options in
             try channel.pipeline.syncOperations.addHandler(
                 AcceptHandler(options, nil),
                 name: "noria accept"

@@ -15,6 +15,8 @@ final class QuiescingHandler: ChannelInboundHandler, @unchecked Sendable {
     private let runtime: Runtime
     private var channels: [ObjectIdentifier: any Channel] = [:]
     private var isDraining = false
+    /// The listening channel takes nobody any more.
+    private var isClosed = false
     private var waiters: [EventLoopPromise<Void>] = []
 
     init(_ listening: ServerSocketChannel, _ runtime: Runtime) {
@@ -28,6 +30,12 @@ final class QuiescingHandler: ChannelInboundHandler, @unchecked Sendable {
         context.fireChannelActive()
     }
 
+    func channelInactive(context: ChannelHandlerContext) {
+        isClosed = true
+        wakeWhenOver()
+        context.fireChannelInactive()
+    }
+
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let channel = unwrapInboundIn(data)
         channels[ObjectIdentifier(channel)] = channel
@@ -35,14 +43,16 @@ final class QuiescingHandler: ChannelInboundHandler, @unchecked Sendable {
             self.channels[ObjectIdentifier(channel)] = nil
             self.wakeWhenOver()
         }
-        if isDraining {
+        context.fireChannelRead(data)
+        guard isDraining else { return }
+        // When its pipeline has been readied, which was asked for just now.
+        channel.eventLoop.execute {
             channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
         }
-        context.fireChannelRead(data)
     }
 
     private func wakeWhenOver() {
-        guard isDraining, channels.isEmpty else { return }
+        guard isDraining, isClosed, channels.isEmpty else { return }
         for waiter in waiters { waiter.succeed() }
         waiters = []
     }
@@ -53,7 +63,7 @@ final class QuiescingHandler: ChannelInboundHandler, @unchecked Sendable {
         listening.eventLoop.execute {
             self.isDraining = true
             self.waiters.append(over)
-            self.listening.close(promise: nil)
+            self.listening.stopAccepting()
             for channel in self.channels.values {
                 channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
             }

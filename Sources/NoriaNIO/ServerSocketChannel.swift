@@ -15,6 +15,8 @@ final class ServerSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
     /// The loops on which the connections live, each in turn.
     private let homes: [NoriaEventLoop]
     private var acceptedCount = 0
+    /// Those that another loop takes over at the moment.
+    private var passing = 0
     private let engine: Engine
     private var fd: Int32?
     private let closePromise: EventLoopPromise<Void>
@@ -22,14 +24,16 @@ final class ServerSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
     private let boundAddress = Guarded<NIOCore::SocketAddress?>(nil)
     private var phase = Phase.fresh
     private var acceptToken: Token?
-    private var restTimer: TimerID?
+    private var timer: TimerID?
+    private var isUnix = false
     private var wantsRead = false
     private var isAccepting = false
     private var autoRead = true
     private var backlog = 4096
     private let active = Atomic<Bool>(false)
 
-    private enum Phase { case fresh, registered, active, closed }
+    /// `refusing` and `emptying` as in Noria's own listeners (`Acceptor`): nobody is reset.
+    private enum Phase { case fresh, registered, active, refusing, emptying, closed }
 
     /// Loop thread only.
     init(on loop: NoriaEventLoop, homes: [NoriaEventLoop]) {
@@ -73,7 +77,8 @@ final class ServerSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
             }
             let fd = try Socket.stream(for: storage)
             self.fd = fd
-            try Socket.set(.reuseAddress, to: 1, on: fd)
+            if !storage.isUnix { try Socket.set(.reuseAddress, to: 1, on: fd) }
+            isUnix = storage.isUnix
             try Socket.bind(fd, to: storage)
             try Socket.listen(fd, backlog: backlog)
             try engine.backend.register(fd)
@@ -110,11 +115,11 @@ final class ServerSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
 
     /// Accepts while somebody wants it and the kernel has an answer at once; not again from within.
     private func accept() {
-        guard !isAccepting, acceptToken == nil, restTimer == nil, let fd else { return }
+        guard !isAccepting, acceptToken == nil, timer == nil, let fd else { return }
         isAccepting = true
         defer { isAccepting = false }
         var left = Self.acceptsAtOnce
-        while wantsRead, phase == .active, restTimer == nil {
+        while wantsRead, phase == .active, timer == nil {
             guard left > 0 else {
                 noria.loop.post { self.accept() }
                 return
@@ -135,24 +140,13 @@ final class ServerSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
     private static let restNanoseconds: UInt64 = 100_000_000
 
     private func accepted(_ result: Int32) {
-        guard phase == .active else {
-            if result >= 0 { Descriptor.close(result) }
-            return
-        }
         if result >= 0 {
-            let home = homes[acceptedCount % homes.count]
-            acceptedCount &+= 1
-            if home === noria {
-                pass(StreamSocketChannel.accepted(result, on: noria, parent: self))
-            } else {
-                home.loop.post {
-                    let channel = StreamSocketChannel.accepted(result, on: home, parent: self)
-                    self.noria.loop.post { self.pass(channel) }
-                }
-            }
+            admit(result)
+        } else if phase != .active {
+            return
         } else if Errno(negated: result) != .connectionAbort {
             // No descriptor is left, say: the peers wait in the kernel's queue meanwhile.
-            restTimer = noria.loop.addTimer(
+            timer = noria.loop.addTimer(
                 at: MonotonicClock.now &+ Self.restNanoseconds,
                 owner: self
             )
@@ -162,15 +156,73 @@ final class ServerSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
         if autoRead, phase == .active { pipeline.syncOperations.read() }
     }
 
+    private func admit(_ descriptor: Int32) {
+        let home = homes[acceptedCount % homes.count]
+        acceptedCount &+= 1
+        if home === noria {
+            return pass(StreamSocketChannel.accepted(descriptor, on: noria, parent: self))
+        }
+        passing += 1
+        home.loop.post {
+            let channel = StreamSocketChannel.accepted(descriptor, on: home, parent: self)
+            self.noria.loop.post {
+                self.passing -= 1
+                self.pass(channel)
+                self.closeWhenEmpty()
+            }
+        }
+    }
+
     func timerFired(_ context: UInt) {
-        restTimer = nil
-        accept()
+        timer = nil
+        if phase == .refusing { empty() } else { accept() }
+    }
+
+    // MARK: Stopping
+
+    /// Lets no new connection in, hands on those whose handshake is done, and closes then.
+    ///
+    /// Loop thread only.
+    func stopAccepting() {
+        guard phase == .active, let fd else { return }
+        phase = .refusing
+        if let rest = timer.take() { noria.loop.cancelTimer(rest) }
+        if let acceptToken { engine.cancel(acceptToken) }
+        do throws(Errno) {
+            if isUnix { try Socket.shutDown(fd) } else { try Socket.refuseNewConnections(fd) }
+        } catch { return empty() }
+        guard !isUnix else { return empty() }
+        timer = noria.loop.addTimer(
+            at: MonotonicClock.now &+ Self.handshakeNanoseconds,
+            owner: self
+        )
+    }
+
+    /// The time that a handshake under way needs: as for Noria's own listeners.
+    private static let handshakeNanoseconds: UInt64 = 5_000_000
+
+    private func empty() {
+        phase = .emptying
+        while let fd, Descriptor.waits(fd, nanoseconds: 0) {
+            let descriptor = Int32(truncatingIfNeeded: Socket.accept(fd))
+            guard descriptor >= 0 else { break }
+            admit(descriptor)
+        }
+        pipeline.syncOperations.fireChannelReadComplete()
+        closeWhenEmpty()
+    }
+
+    /// Those that were accepted for another loop are on their way here and back.
+    private func closeWhenEmpty() {
+        if phase == .emptying, passing == 0 {
+            close0(error: ChannelError.eof, mode: .all, promise: nil)
+        }
     }
 
     /// Hands a connection to the pipeline; nil when its peer was gone before we looked.
     private func pass(_ channel: StreamSocketChannel?) {
         guard let channel else { return }
-        guard phase == .active else { return channel.close(promise: nil) }
+        guard phase != .closed else { return channel.close(promise: nil) }
         pipeline.syncOperations.fireChannelRead(NIOAny(channel as any Channel))
     }
 
@@ -181,7 +233,7 @@ final class ServerSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
             return release()
         }
         accepted(completion.result)
-        accept()
+        if phase == .active { accept() }
     }
 
     // MARK: Closing
@@ -195,10 +247,10 @@ final class ServerSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
             promise?.fail(ChannelError.operationUnsupported)
             return
         }
-        let (wasActive, wasRegistered) = (phase == .active, phase != .fresh)
+        let (wasActive, wasRegistered) = (isActive, phase != .fresh)
         phase = .closed
         active.store(false, ordering: .relaxed)
-        if let timer = restTimer.take() { noria.loop.cancelTimer(timer) }
+        if let timer = timer.take() { noria.loop.cancelTimer(timer) }
         if let acceptToken { engine.cancel(acceptToken) } else { release() }
         promise?.succeed()
         if wasActive { pipeline.syncOperations.fireChannelInactive() }

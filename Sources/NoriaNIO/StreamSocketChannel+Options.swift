@@ -20,6 +20,8 @@ extension StreamSocketChannel {
                 let mark as ChannelOptions.Types.WriteBufferWaterMark
             ):
                 channel.settings.waterMark = mark
+            case (is ChannelOptions.Types.ConnectTimeoutOption, let timeout as TimeAmount?):
+                channel.settings.connectTimeout = timeout
             case (let option as ChannelOptions.Types.SocketOption, let value as SocketOptionValue):
                 try channel.set(option, to: value)
             case (is ChannelOptions.Types.MaxMessagesPerReadOption, _),
@@ -37,6 +39,8 @@ extension StreamSocketChannel {
                 value = channel.settings.allowsHalfClosure
             case is ChannelOptions.Types.WriteBufferWaterMarkOption:
                 value = channel.settings.waterMark
+            case is ChannelOptions.Types.ConnectTimeoutOption:
+                value = channel.settings.connectTimeout as Any
             case is ChannelOptions.Types.AllocatorOption: value = channel.allocator
             case is ChannelOptions.Types.BufferedWritableBytesOption:
                 value = channel.pending.byteCount

@@ -14,18 +14,19 @@ internal import SystemPackage
 ///
 /// SAFETY (`@unchecked Sendable`): all but constants and atomics belongs to the loop's thread.
 /// SAFETY (`@exclusivity(unchecked)`): no access spans a call that reaches the same property again.
-final class StreamSocketChannel: SocketChannel, OperationOwner, @unchecked Sendable {
+final class StreamSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unchecked Sendable {
     let noria: NoriaEventLoop
-    private let engine: Engine
+    let engine: Engine
     let fd: Int32
     let parent: (any Channel)?
-    let localAddress: NIOCore::SocketAddress?
-    let remoteAddress: NIOCore::SocketAddress?
+    private let addresses = Guarded<Addresses>((nil, nil))
     private let closePromise: EventLoopPromise<Void>
     /// Set once, before anybody else has the channel.
     @exclusivity(unchecked) private(set) var madePipeline: ChannelPipeline?
 
-    @exclusivity(unchecked) private var phase = Phase.fresh
+    @exclusivity(unchecked) var phase = Phase.fresh
+    /// Of a client, from `connect0` to its end.
+    @exclusivity(unchecked) var attempt: ConnectAttempt?
     @exclusivity(unchecked) private var receiveToken: Token?
     @exclusivity(unchecked) private var sendToken: Token?
     @exclusivity(unchecked) private var wantsRead = false
@@ -39,7 +40,8 @@ final class StreamSocketChannel: SocketChannel, OperationOwner, @unchecked Senda
     private let active = Atomic<Bool>(false)
     private let writable = Atomic<Bool>(true)
 
-    private enum Phase { case fresh, registered, active, closed }
+    enum Phase { case fresh, registered, active, closed }
+    typealias Addresses = (local: NIOCore::SocketAddress?, remote: NIOCore::SocketAddress?)
     private enum OutputEnd {
         case open
         case closing(EventLoopPromise<Void>?)
@@ -50,6 +52,7 @@ final class StreamSocketChannel: SocketChannel, OperationOwner, @unchecked Senda
         var autoRead = true
         var allowsHalfClosure = false
         var waterMark = ChannelOptions.Types.WriteBufferWaterMark(low: 32 * 1024, high: 64 * 1024)
+        var connectTimeout: TimeAmount? = .seconds(10)
     }
 
     private init(_ fd: Int32, on loop: NoriaEventLoop, parent: (any Channel)?) {
@@ -57,11 +60,19 @@ final class StreamSocketChannel: SocketChannel, OperationOwner, @unchecked Senda
         noria = loop
         engine = loop.loop.transportEngine
         self.parent = parent
-        localAddress = (try? Socket.localAddress(of: fd))?.address
-        remoteAddress = (try? Socket.peerAddress(of: fd))?.address
         closePromise = loop.makePromise(of: Void.self)
         madePipeline = ChannelPipeline(channel: self)
-        loop.loop.countConnection(1, isAccepted: true)
+        loop.loop.countConnection(1, isAccepted: parent != nil)
+    }
+
+    var localAddress: NIOCore::SocketAddress? { addresses.withLock { $0.local } }
+    var remoteAddress: NIOCore::SocketAddress? { addresses.withLock { $0.remote } }
+
+    /// Asked once, while the descriptor is ours: others ask from any thread, and late.
+    func noteAddresses() {
+        let local = (try? Socket.localAddress(of: fd))?.address
+        let remote = (try? Socket.peerAddress(of: fd))?.address
+        addresses.withLock { $0 = (local, remote) }
     }
 
     /// Takes over what was accepted; nil, and the descriptor closed, when it can't be watched.
@@ -76,7 +87,27 @@ final class StreamSocketChannel: SocketChannel, OperationOwner, @unchecked Senda
             Descriptor.close(fd)
             return nil
         }
-        return StreamSocketChannel(fd, on: loop, parent: parent)
+        let channel = StreamSocketChannel(fd, on: loop, parent: parent)
+        channel.noteAddresses()
+        return channel
+    }
+
+    /// Makes a socket that is to connect.
+    ///
+    /// Loop thread only.
+    static func client(
+        to address: SocketStorage,
+        on loop: NoriaEventLoop
+    ) throws(Errno) -> StreamSocketChannel {
+        let fd = try Socket.stream(for: address)
+        do throws(Errno) {
+            // An unconnected Unix socket reports a hang-up: it is registered afterwards.
+            if !address.isUnix { try loop.loop.transportEngine.backend.register(fd) }
+        } catch {
+            Descriptor.close(fd)
+            throw error
+        }
+        return StreamSocketChannel(fd, on: loop, parent: nil)
     }
 
     // MARK: Channel
@@ -103,7 +134,7 @@ final class StreamSocketChannel: SocketChannel, OperationOwner, @unchecked Senda
         becomeActive()
     }
 
-    private func becomeActive() {
+    func becomeActive() {
         guard phase == .registered else { return }
         phase = .active
         active.store(true, ordering: .relaxed)
@@ -113,10 +144,6 @@ final class StreamSocketChannel: SocketChannel, OperationOwner, @unchecked Senda
 
     func bind0(to: NIOCore::SocketAddress, promise: EventLoopPromise<Void>?) {
         promise?.fail(ChannelError.operationUnsupported)
-    }
-
-    func connect0(to: NIOCore::SocketAddress, promise: EventLoopPromise<Void>?) {
-        promise?.fail(ChannelError.inappropriateOperationForState)
     }
 
     // MARK: Reading
@@ -198,7 +225,12 @@ final class StreamSocketChannel: SocketChannel, OperationOwner, @unchecked Senda
             promise?.fail(ChannelError.outputClosed)
             return
         }
-        pending.append(unwrapData(data, as: ByteBuffer.self), promise)
+        // A file region, say: what is written of a file goes through the memory.
+        guard let buffer = tryUnwrapData(data, as: ByteBuffer.self) else {
+            promise?.fail(ChannelError.operationUnsupported)
+            return
+        }
+        pending.append(buffer, promise)
         guard !isAboveMark, pending.byteCount > settings.waterMark.high else { return }
         isAboveMark = true
         writable.store(false, ordering: .relaxed)
@@ -288,7 +320,8 @@ final class StreamSocketChannel: SocketChannel, OperationOwner, @unchecked Senda
         active.store(false, ordering: .relaxed)
         if let receiveToken { engine.cancel(receiveToken) }
         if let sendToken { engine.cancel(sendToken) }
-        let isLast = receiveToken == nil && sendToken == nil
+        giveUpConnecting(error)
+        let isLast = !isWithKernel
         // The memory of a send under way is the kernel's until its completion.
         let promises = sendToken == nil ? pending.removeAll() : []
         for promise in promises { promise.fail(error) }
@@ -314,8 +347,17 @@ final class StreamSocketChannel: SocketChannel, OperationOwner, @unchecked Senda
 
     // MARK: Completions
 
+    /// Whether the kernel has something of ours.
+    private var isWithKernel: Bool {
+        receiveToken != nil || sendToken != nil || attempt?.token != nil
+    }
+
     func complete(_ completion: Completion, kind: Submission.Kind) {
-        if kind == .receive {
+        if kind == .connect {
+            attempt?.token = nil
+            guard phase != .closed else { return releaseWhenDone() }
+            connected(completion.result)
+        } else if kind == .receive {
             receiveToken = nil
             guard phase != .closed else {
                 if let id = completion.buffer { engine.giveBack(id) }
@@ -332,7 +374,7 @@ final class StreamSocketChannel: SocketChannel, OperationOwner, @unchecked Senda
     }
 
     private func releaseWhenDone() {
-        if receiveToken == nil, sendToken == nil { release() }
+        if !isWithKernel { release() }
     }
 }
 #endif

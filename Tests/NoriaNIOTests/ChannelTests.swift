@@ -12,7 +12,7 @@ import Testing
 /// What SwiftNIO's documentation and the tests of its transports ask of a channel.
 @Suite("SwiftNIO's channels on Noria's loops", .serialized)
 struct ChannelTests {
-    private static let backends: [BackendKind] = [.ioUring, .epoll, .poll]
+    static let backends: [BackendKind] = [.ioUring, .epoll, .poll]
     private static let loopback = "127.0.0.1"
 
     /// A listening channel in a runtime of its own, and its port.
