@@ -20,8 +20,8 @@ let lifecycle: Target.Dependency = .product(
 )
 let metrics: Target.Dependency = .product(name: "CoreMetrics", package: "swift-metrics")
 /// A product of SwiftNIO's, fetched with the trait alone.
-func nio(_ name: String) -> Target.Dependency {
-    .product(name: name, package: "swift-nio", condition: .when(traits: ["NIO"]))
+func nio(_ name: String, _ package: String = "swift-nio") -> Target.Dependency {
+    .product(name: name, package: package, condition: .when(traits: ["NIO"]))
 }
 let arguments: Target.Dependency = .product(
     name: "ArgumentParser",
@@ -45,6 +45,8 @@ let package = Package(
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
     ],
     targets: [
         .target(name: "CNoria"),
@@ -109,10 +111,20 @@ let package = Package(
             dependencies: ["Noria", "NoriaEngine", "NoriaSystem", "TestSupport", system, logging],
             swiftSettings: house
         ),
+        .executableTarget(
+            name: "NoriaNIOProbe",
+            dependencies: [
+                "Noria", "NoriaNIO", nio("NIOCore"), nio("NIOHTTP1"), nio("NIOWebSocket"),
+                nio("NIOHTTP2", "swift-nio-http2"), nio("NIOSSL", "swift-nio-ssl"),
+            ],
+            path: "Tests/NIOProbe",
+            swiftSettings: house
+        ),
         .testTarget(
             name: "NoriaNIOTests",
             dependencies: [
-                "Noria", "NoriaNIO", "TestSupport", nio("NIOCore"), nio("NIOHTTP1"),
+                "Noria", "NoriaNIO", "NoriaNIOProbe", "TestSupport", nio("NIOCore"),
+                nio("NIOHTTP1"),
             ],
             swiftSettings: house
         ),

@@ -39,7 +39,9 @@ final class QuiescingHandler: ChannelInboundHandler, @unchecked Sendable {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let channel = unwrapInboundIn(data)
         channels[ObjectIdentifier(channel)] = channel
-        channel.closeFuture.hop(to: listening.eventLoop).whenComplete { _ in
+        // A peer that does not know of the end yet would be reset by the end of the process.
+        let gone = (channel as? StreamSocketChannel)?.gonePromise.futureResult
+        (gone ?? channel.closeFuture).hop(to: listening.eventLoop).whenComplete { _ in
             self.channels[ObjectIdentifier(channel)] = nil
             self.wakeWhenOver()
         }

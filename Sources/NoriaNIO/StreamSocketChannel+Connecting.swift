@@ -73,6 +73,7 @@ extension StreamSocketChannel {
     }
 
     func timerFired(_ context: UInt) {
+        if case .on = linger { return lingerIsOver() }
         guard let attempt, let timeout = settings.connectTimeout else { return }
         attempt.timer = nil
         close0(error: ChannelError.connectTimeout(timeout), mode: .all, promise: nil)

@@ -19,30 +19,38 @@ final class StreamSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
     let engine: Engine
     let fd: Int32
     let parent: (any Channel)?
+    /// When the descriptor is gone, which a peer may keep waiting after the close.
+    let gonePromise: EventLoopPromise<Void>
     private let addresses = Guarded<Addresses>((nil, nil))
-    private let closePromise: EventLoopPromise<Void>
+    let closePromise: EventLoopPromise<Void>
     /// Set once, before anybody else has the channel.
     @exclusivity(unchecked) private(set) var madePipeline: ChannelPipeline?
 
     @exclusivity(unchecked) var phase = Phase.fresh
+    /// After the close, while the peer may not know of it.
+    @exclusivity(unchecked) var linger = Linger.none
     /// Of a client, from `connect0` to its end.
     @exclusivity(unchecked) var attempt: ConnectAttempt?
-    @exclusivity(unchecked) private var receiveToken: Token?
-    @exclusivity(unchecked) private var sendToken: Token?
+    @exclusivity(unchecked) var receiveToken: Token?
+    @exclusivity(unchecked) var sendToken: Token?
     @exclusivity(unchecked) private var wantsRead = false
     @exclusivity(unchecked) private var isReceiving = false
-    @exclusivity(unchecked) private var isInputClosed = false
-    @exclusivity(unchecked) private var outputEnd: OutputEnd = .open
+    @exclusivity(unchecked) var isInputClosed = false
+    @exclusivity(unchecked) var outputEnd: OutputEnd = .open
     @exclusivity(unchecked) var pending = PendingWrites()
     @exclusivity(unchecked) private var isAboveMark = false
     @exclusivity(unchecked) var settings = Settings()
 
-    private let active = Atomic<Bool>(false)
+    let active = Atomic<Bool>(false)
     private let writable = Atomic<Bool>(true)
 
     enum Phase { case fresh, registered, active, closed }
     typealias Addresses = (local: NIOCore::SocketAddress?, remote: NIOCore::SocketAddress?)
-    private enum OutputEnd {
+    enum Linger {
+        case none, due
+        case on(TimerID?)
+    }
+    enum OutputEnd {
         case open
         case closing(EventLoopPromise<Void>?)
         case closed
@@ -61,6 +69,7 @@ final class StreamSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
         engine = loop.loop.transportEngine
         self.parent = parent
         closePromise = loop.makePromise(of: Void.self)
+        gonePromise = loop.makePromise(of: Void.self)
         madePipeline = ChannelPipeline(channel: self)
         loop.loop.countConnection(1, isAccepted: parent != nil)
     }
@@ -270,85 +279,10 @@ final class StreamSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
         pipeline.syncOperations.fireChannelWritabilityChanged()
     }
 
-    // MARK: Closing
-
-    func close0(error: any Error, mode: CloseMode, promise: EventLoopPromise<Void>?) {
-        guard phase != .closed else {
-            promise?.fail(ChannelError.alreadyClosed)
-            return
-        }
-        switch mode {
-        case .all: closeAll(error, promise)
-        case .output:
-            guard case .open = outputEnd else {
-                promise?.fail(ChannelError.outputClosed)
-                return
-            }
-            outputEnd = .closing(promise)
-            endOutputWhenSent()
-        case .input:
-            guard !isInputClosed else {
-                promise?.fail(ChannelError.inputClosed)
-                return
-            }
-            isInputClosed = true
-            try? Socket.shutDownReading(fd)
-            promise?.succeed()
-            pipeline.syncOperations.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
-        }
-    }
-
-    private func endOutputWhenSent() {
-        guard case .closing(let promise) = outputEnd, pending.isEmpty, phase == .active else {
-            return
-        }
-        outputEnd = .closed
-        do {
-            try Socket.shutDownWriting(fd)
-            promise?.succeed()
-        } catch {
-            promise?.fail(error)
-        }
-        pipeline.syncOperations.fireUserInboundEventTriggered(ChannelEvent.outputClosed)
-        if isInputClosed { close0(error: ChannelError.eof, mode: .all, promise: nil) }
-    }
-
-    private func closeAll(_ error: any Error, _ promise: EventLoopPromise<Void>?) {
-        let wasActive = phase == .active
-        let wasRegistered = phase != .fresh
-        phase = .closed
-        active.store(false, ordering: .relaxed)
-        if let receiveToken { engine.cancel(receiveToken) }
-        if let sendToken { engine.cancel(sendToken) }
-        giveUpConnecting(error)
-        let isLast = !isWithKernel
-        // The memory of a send under way is the kernel's until its completion.
-        let promises = sendToken == nil ? pending.removeAll() : []
-        for promise in promises { promise.fail(error) }
-        if case .closing(let promise) = outputEnd { promise?.fail(error) }
-        promise?.succeed()
-        let operations = pipeline.syncOperations
-        if wasActive { operations.fireChannelInactive() }
-        if wasRegistered { operations.fireChannelUnregistered() }
-        if isLast { release() }
-        noria.loop.post {
-            self.removeHandlers(pipeline: self.pipeline)
-            self.closePromise.succeed()
-        }
-    }
-
-    /// Gives the number back; nothing of ours is with the kernel any more.
-    private func release() {
-        for promise in pending.removeAll() { promise.fail(ChannelError.ioOnClosedChannel) }
-        engine.backend.deregister(fd)
-        Descriptor.close(fd)
-        noria.loop.countConnection(-1, isAccepted: false)
-    }
-
     // MARK: Completions
 
     /// Whether the kernel has something of ours.
-    private var isWithKernel: Bool {
+    var isWithKernel: Bool {
         receiveToken != nil || sendToken != nil || attempt?.token != nil
     }
 
@@ -361,6 +295,7 @@ final class StreamSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
             receiveToken = nil
             guard phase != .closed else {
                 if let id = completion.buffer { engine.giveBack(id) }
+                if case .on = linger { return discarded(completion.result) }
                 return releaseWhenDone()
             }
             received(completion)

@@ -83,6 +83,7 @@ extension Runtime {
             shutdown.request(reason: reason)
             await spawned.waitForAll()
         }
+        await shutdown.waitForDrain()
         await runEndActions(reason)
         await closeProcesses()
         await closePools(reason)

@@ -115,10 +115,19 @@ public final class Shutdown: Sendable {
     /// - Throws: `CancellationError`.
     public func requested() async throws { try await wasRequested.wait() }
 
-    /// Waits until all that is registered has drained, or the run is over.
+    /// Waits until all that is registered has drained, or has been cut off.
     ///
     /// - Throws: `CancellationError`.
     func drained() async throws { try await hasDrained.wait() }
+
+    /// The same for one who has nothing else to do, if a shutdown has begun and something drains:
+    /// channels of SwiftNIO's go on when the body has returned.
+    func waitForDrain() async {
+        let isDraining = state.withLock { state in
+            state.course.phase != .running && !state.drainables.isEmpty
+        }
+        if isDraining { try? await hasDrained.wait() }
+    }
 
     /// Has something drained with the rest, the last registered first.
     ///
@@ -167,6 +176,7 @@ public final class Shutdown: Sendable {
             case .abort:
                 logger.info("shutdown: closing what is left: \(left)")
                 for (_, drainable) in state.withLock({ $0.drainables }) { drainable.abort() }
+                hasDrained.reach()
             case .timer(let event, let moment):
                 loop.perform { [self, loop] in
                     let steps = ShutdownSteps(self)
