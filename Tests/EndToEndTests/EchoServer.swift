@@ -10,13 +10,14 @@ struct EchoServer {
 
     init(
         _ backend: String,
+        port: Int = 0,
         environment: [String: String] = [:],
         arguments: [String] = [],
         readsErrors: Bool = true
     ) throws {
         process = try ChildProcess(
             "noria",
-            ["echo", "--port", "0", "--backend", backend] + arguments,
+            ["echo", "--port", "\(port)", "--backend", backend] + arguments,
             environment: environment,
             readsErrors: readsErrors
         )

@@ -72,12 +72,13 @@ enum Restored {
         } catch { print("no backend: \(Holdings() == before)") }
     }
 
-    /// 20 runs of all kinds: each gives back what it took, and they need no more memory each.
+    /// COUNT runs of all kinds: each gives back what it took, and they need no more memory each.
     static func manyRuns() {
+        let count = CommandLine.arguments.last.flatMap { Int($0) } ?? 20
         check("first", nil) { _ in }
         let before = Holdings()
         var memory: [Int] = []
-        for round in 1...20 {
+        for round in 1...count {
             check("run \(round)", before) { runtime in
                 let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
                 let signals = runtime.signals(.hangup)
@@ -99,7 +100,7 @@ enum Restored {
             memory.append(residentByteCount)
         }
         // The first five fill the caches of the allocator and of the concurrency library.
-        let growth = memory[19] - memory[4]
+        let growth = memory[count - 1] - memory[4]
         print("memory bounded: \(growth < 2 << 20)")
         if growth >= 2 << 20 { print("  \(memory)") }
     }
