@@ -112,6 +112,48 @@ long noria_accept(int fd) {
     return noria_result(accept4(fd, 0, 0, SOCK_NONBLOCK | SOCK_CLOEXEC));
 }
 
+long noria_notify(const void *address, uint32_t byteCount, const char *text, size_t count, int fd) {
+    int end = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (end < 0) return -errno;
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control;
+    memset(&control, 0, sizeof control);
+    struct iovec bytes = {(void *)text, count};
+    struct msghdr message = {0};
+    message.msg_name = (void *)address;
+    message.msg_namelen = byteCount;
+    message.msg_iov = &bytes;
+    message.msg_iovlen = 1;
+    if (fd >= 0) {
+        message.msg_control = &control;
+        message.msg_controllen = sizeof control.room;
+        control.header.cmsg_level = SOL_SOCKET;
+        control.header.cmsg_type = SCM_RIGHTS;
+        control.header.cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
+    }
+    long result = noria_result(sendmsg(end, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
+    close(end);
+    return result;
+}
+
+static long socket_option(int fd, int name) {
+    int value = 0;
+    socklen_t size = sizeof value;
+    long result = noria_result(getsockopt(fd, SOL_SOCKET, name, &value, &size));
+    return result < 0 ? result : value;
+}
+
+long noria_listening_family(int fd) {
+    long kind = socket_option(fd, SO_TYPE);
+    if (kind < 0) return kind;
+    if (kind != SOCK_STREAM) return -EPROTOTYPE;
+    if (socket_option(fd, SO_ACCEPTCONN) != 1) return -EINVAL;
+    return socket_option(fd, SO_DOMAIN);
+}
+
 long noria_peer_credentials(int fd, struct noria_credentials *credentials) {
     struct ucred peer = {0, 0, 0};
     socklen_t size = sizeof peer;

@@ -180,7 +180,10 @@ public final class NoriaServerBootstrap {
                 )
                 return try ready(channel, childOptions)
             }.flatMap { value in
-                channel.register().flatMap { channel.bind(to: address) }.map { value }
+                channel.register().flatMap { channel.bind(to: address) }.map {
+                    group.runtime.noteServing()
+                    return value
+                }
             }.flatMapError { error in
                 // What was begun is given back; the error is the one that came first.
                 channel.close().recover { _ in }.flatMapThrowing { throw error }

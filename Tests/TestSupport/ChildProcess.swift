@@ -40,12 +40,18 @@ package final class ChildProcess: Sendable {
         _ program: String,
         _ arguments: [String],
         environment: [String: String] = [:],
-        readsErrors: Bool = true
+        readsErrors: Bool = true,
+        inheriting: [Int32] = []
     ) throws {
         let path = program.hasPrefix("/") ? program : "\(Self.productFolder)/\(program)"
         guard access(path, X_OK) == 0 else { throw Failure("no program at \(path)") }
         let started = try Self.spawning.withLock { _ in
-            try Self.spawn(path, arguments, Self.inherited.merging(environment) { $1 })
+            try Self.spawn(
+                path,
+                arguments,
+                Self.inherited.merging(environment) { $1 },
+                inheriting
+            )
         }
         pid = started.pid
         output = PipeReader(started.output)
@@ -101,7 +107,8 @@ package final class ChildProcess: Sendable {
     private static func spawn(
         _ path: String,
         _ arguments: [String],
-        _ variables: [String: String]
+        _ variables: [String: String],
+        _ inheriting: [Int32]
     ) throws -> (pid: pid_t, output: Int32, errors: Int32) {
         let output = try makePipe()
         let errors = try makePipe()
@@ -111,6 +118,12 @@ package final class ChildProcess: Sendable {
         posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
         posix_spawn_file_actions_adddup2(&actions, output.writing, 1)
         posix_spawn_file_actions_adddup2(&actions, errors.writing, 2)
+        // From copies far above, so that no source is overwritten before its turn.
+        let copies = inheriting.map { fcntl($0, F_DUPFD_CLOEXEC, 100) }
+        defer { for copy in copies { close(copy) } }
+        for (index, copy) in copies.enumerated() {
+            posix_spawn_file_actions_adddup2(&actions, copy, 3 + Int32(index))
+        }
         var attributes = plainSignals()
         defer { posix_spawnattr_destroy(&attributes) }
         var argv = ([path] + arguments).map { strdup($0) } + [nil]

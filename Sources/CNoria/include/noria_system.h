@@ -93,6 +93,12 @@ struct noria_credentials {
 };
 
 /// Who is at the other end of a Unix socket (SO_PEERCRED).
+/// Sends one datagram to a Unix socket, with a descriptor unless that is negative; it never waits.
+long noria_notify(const void *address, uint32_t byteCount, const char *text, size_t count, int fd);
+
+/// Whether `fd` is a stream socket that listens: its family, or a negative error.
+long noria_listening_family(int fd);
+
 long noria_peer_credentials(int fd, struct noria_credentials *credentials);
 
 /// Waits for `nanoseconds` (negative: without end), with whole milliseconds where the kernel is

@@ -12,6 +12,8 @@ public final class Health: Sendable {
     private let shutdown: Shutdown
     /// By the component that is not ready.
     private let components = Guarded<[String: String]>([:])
+    /// What is told when a component has become ready.
+    let onChange = Guarded<(@Sendable () -> Void)?>(nil)
 
     /// How long a turn may last until nobody counts on its end: ten times the second that kubelet
     /// gives a probe.
@@ -52,6 +54,7 @@ public final class Health: Sendable {
     /// Any thread.
     public func setReady(_ component: String) {
         components.withLock { $0[component] = nil }
+        onChange.withLock { $0 }?()
     }
 
     /// Says why a component can't do work now, in place of what was said of it before.

@@ -27,6 +27,7 @@ extension Acceptor {
         }
         isServing = true
         defer { finishServing() }
+        runtime.noteServing()
         try await withGracefulShutdownHandler {
             try await acceptAll(as: make, handler)
         } onGracefulShutdown: { [self] in

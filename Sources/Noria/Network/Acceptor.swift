@@ -42,6 +42,8 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
     private var releaseWaiters: [Parked<Void>] = []
     var isDraining = false
     var isAborted = false
+    /// Another process has the socket, too, and its queue is there for the next of us.
+    var isKeptElsewhere = false
 
     /// The time that a handshake on this machine or its network segment needs.
     ///
@@ -219,6 +221,7 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
 
     func stopAccepting() {
         guard state == .accepting else { return }
+        guard !isKeptElsewhere else { return close() }
         state = .refusing
         guard socket.refuseNewConnections() else { return beginEmptying() }
         _ = loop.timers.add(
@@ -245,6 +248,17 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
         // Whoever waits in an accept looks for himself now.
         interrupt()
         if !isServing { close() }
+    }
+
+    /// Has the service manager keep the socket for the next process.
+    ///
+    /// Loop thread only.
+    func store(_ name: String, with supervisor: Supervisor) throws(NetworkError) {
+        loop.checkThread()
+        do throws(Errno) { try supervisor.store(socket.fd, name: name) } catch {
+            throw NetworkError(errno: error, "store", address: localAddress)
+        }
+        isKeptElsewhere = true
     }
 
     private enum TimerKind: UInt { case backOff, handshake }

@@ -13,6 +13,15 @@ struct ListeningSocket: Sendable {
     /// of the program is refused, and lets its siblings in after.
     enum PortRole { case alone, first, sibling }
 
+    private init(fd: Int32, address: SocketAddress, file: SocketFile?) {
+        (self.fd, self.address, self.file) = (fd, address, file)
+    }
+
+    /// A socket that another process has made, and whose path is that one's.
+    init(inherited fd: Int32, _ address: SocketAddress) {
+        self.init(fd: fd, address: address, file: nil)
+    }
+
     // MARK: TCP
 
     static func tcp(

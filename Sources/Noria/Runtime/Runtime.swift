@@ -42,6 +42,7 @@ public final class Runtime: Sendable {
     public let resolver: Resolver
 
     let spawned = SpawnedTasks()
+    let supervisor: Supervisor
     let uncaughtErrors: UncaughtErrors
     let proxyHeaderRefusals = ProxyHeaderRefusals()
     let poolWatch: PoolWatch
@@ -68,7 +69,8 @@ public final class Runtime: Sendable {
         backend: BackendReport,
         eventLoops: EventLoopGroup,
         originalDescriptorLimit: Int,
-        isEmbedded: Bool
+        isEmbedded: Bool,
+        isService: Bool = false
     ) {
         self.isEmbedded = isEmbedded
         let log = LogQueue(reports)
@@ -89,6 +91,7 @@ public final class Runtime: Sendable {
             log: log
         )
         health = Health(eventLoops, shutdown)
+        supervisor = Supervisor(health, isService: isService, logger: configuration.logger)
         uncaughtErrors = UncaughtErrors(
             configuration.diagnostics.uncaughtErrors,
             shutdown: shutdown,
@@ -216,7 +219,7 @@ public final class Runtime: Sendable {
         _ body: @escaping @Sendable () async throws -> Void
     ) throws(RuntimeError) -> RuntimeOutcome<Void> {
         let configuration = configuration.with { $0.diagnostics.watchesLoops = false }
-        return try run(configuration, origin: "a worker", keepsSignals: true) { _ in
+        return try run(configuration, origin: "a worker", keepsSignals: true, isWorker: true) { _ in
             try await body()
         }
     }
@@ -225,6 +228,7 @@ public final class Runtime: Sendable {
         _ configuration: RuntimeConfiguration,
         origin: String,
         keepsSignals: Bool,
+        isWorker: Bool = false,
         _ body: sending @escaping (Runtime) async throws -> Value
     ) throws(RuntimeError) -> RuntimeOutcome<Value> {
         try claim(origin)
@@ -263,7 +267,8 @@ public final class Runtime: Sendable {
             backend: report,
             eventLoops: loops,
             originalDescriptorLimit: descriptors.original,
-            isEmbedded: false
+            isEmbedded: false,
+            isService: !isWorker
         )
         setCurrent(runtime)
         return try runtime.turn(Engine(backend: backend), keepsSignals: keepsSignals, body)
@@ -294,6 +299,7 @@ public final class Runtime: Sendable {
         log.begin()
         TaskHook.begin(self)
         signalWatch.begin(self)
+        supervisor.begin(self)
         logStart(residualCount)
         let root = Root<Value>()
         TaskHook.beginOwn()

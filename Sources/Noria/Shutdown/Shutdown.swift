@@ -58,7 +58,7 @@ public final class Shutdown: Sendable {
     /// What a runtime has done on the way; any of them on any thread.
     struct Actions: Sendable {
         /// When the end is asked for, on the thread that asks.
-        var onRequest: (@Sendable () -> Void)?
+        var onRequest: [@Sendable () -> Void] = []
         /// Cancels the tasks, and names those that it met.
         var cancelTasks: (@Sendable () -> [String])?
         /// Cancels those that may be there to end others in order, and so have a while for it.
@@ -189,8 +189,8 @@ public final class Shutdown: Sendable {
     private func announce() {
         armDeadline()
         wasRequested.reach()
-        let (action, reason) = state.withLock { ($0.actions.onRequest, $0.reason) }
-        action?()
+        let (actions, reason) = state.withLock { ($0.actions.onRequest, $0.reason) }
+        for action in actions { action() }
         guard policy.grace > .zero else { return }
         logger.info("shutdown: \(reason); not ready, and going on for \(policy.grace); \(left)")
     }

@@ -77,7 +77,7 @@ final class SignalWatch: Sendable {
         }
         if let failure { logger.error("signals: not caught: \(failure)") }
         if bell == nil { loop.onRouse { [self] in take(runtime) } }
-        shutdown.on { $0.onRequest = { [weak self] in self?.finish() } }
+        shutdown.on { $0.onRequest.append { [weak self] in self?.finish() } }
     }
 
     /// Loop thread only.

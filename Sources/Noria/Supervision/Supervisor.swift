@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import Logging
+internal import NoriaEngine
+internal import NoriaSystem
+internal import SystemPackage
+
+/// What the manager that has started this process is told: systemd, or who speaks its protocol.
+///
+/// It is told of its own accord: that the program is ready, when a listener is served and nothing
+/// speaks against it (`Runtime.health`); that it stops, and how long that may take; and, where a
+/// watchdog is set, that all loops turn. Without `NOTIFY_SOCKET` nobody is told anything, and an
+/// embedded runtime and a worker process tell nobody: they are not the service.
+final class Supervisor: Sendable {
+    private let address: SocketStorage?
+    private let logger: Logger
+    private let health: Health
+    private let wasReady = Guarded(false)
+
+    init(_ health: Health, isService: Bool, logger: Logger) {
+        self.health = health
+        self.logger = logger
+        let name = isService ? Thread.environment("NOTIFY_SOCKET") ?? "" : ""
+        switch name.utf8.first {
+        case UInt8(ascii: "@"): address = SocketStorage(abstract: Array(name.utf8.dropFirst()))
+        case UInt8(ascii: "/"): address = SocketStorage(unixPath: Array(name.utf8))
+        default: address = nil
+        }
+        if address == nil, !name.isEmpty {
+            logger.error("NOTIFY_SOCKET: '\(name)' is neither a path nor '@' and a name")
+        }
+    }
+
+    var isThere: Bool { address != nil }
+
+    /// Loop thread only.
+    func begin(_ runtime: Runtime) {
+        InheritedSockets.adopt()
+        guard address != nil else { return }
+        let deadline = runtime.configuration.shutdown.deadline
+        runtime.shutdown.on {
+            $0.onRequest.append { [weak self] in self?.noteStopping(deadline) }
+        }
+        health.onChange.withLock { $0 = { [weak self] in self?.noteReadiness() } }
+        beginWatchdog(runtime.eventLoops)
+    }
+
+    /// Says that the program is ready, once, when it is.
+    ///
+    /// Any thread.
+    func noteReadiness() {
+        guard address != nil, health.isReady else { return }
+        let isFirst = wasReady.withLock { wasReady in
+            defer { wasReady = true }
+            return !wasReady
+        }
+        if isFirst { tell("READY=1") }
+    }
+
+    /// Says that the program stops, and that it may take until the deadline.
+    private func noteStopping(_ deadline: Duration) {
+        // A second more than ours: it should be our report that tells of the end.
+        let microseconds = (deadline.nanoseconds + 1_000_000_000) / 1000
+        tell("STOPPING=1\nEXTEND_TIMEOUT_USEC=\(microseconds)")
+    }
+
+    /// Any thread; it never waits.
+    func tell(_ text: String) {
+        guard let address else { return }
+        do throws(Errno) { try ServiceManager.notify(address, text) } catch {
+            logger.error("NOTIFY_SOCKET: '\(text)' could not be told: \(error)")
+        }
+    }
+
+    /// Has it keep a copy of a descriptor, which the next process gets by this name.
+    func store(_ descriptor: Int32, name: String) throws(Errno) {
+        guard let address else { throw .noSuchFileOrDirectory }
+        let text = "FDSTORE=1\nFDNAME=\(name)"
+        try ServiceManager.notify(address, text, descriptor: descriptor)
+    }
+
+    // MARK: The watchdog
+
+    /// Tells the manager that all loops turn, twice in the time in which it wants to hear of it.
+    ///
+    /// Loop thread only.
+    private func beginWatchdog(_ loops: EventLoopGroup) {
+        guard address != nil,
+            let limit = Thread.environment("WATCHDOG_USEC").flatMap({ UInt64($0) }), limit > 0,
+            Thread.environment("WATCHDOG_PID").map({ $0 == "\(Thread.processID)" }) ?? true
+        else { return }
+        Feeding(loops, self, every: max(1_000_000, limit &* 500)).arm()
+    }
+}
+
+/// Asks every loop in turn whether it turns, and tells the manager when all have answered.
+///
+/// A loop that is blocked keeps its answer back, and the manager hears nothing. A round that is not
+/// over when the next begins is waited for: no jobs pile up before a blocked loop.
+private final class Feeding: TimerOwner, Sendable {
+    private let loops: EventLoopGroup
+    private let supervisor: Supervisor
+    private let period: UInt64
+    private let isAsking = Guarded(false)
+
+    init(_ loops: EventLoopGroup, _ supervisor: Supervisor, every period: UInt64) {
+        self.loops = loops
+        self.supervisor = supervisor
+        self.period = period
+    }
+
+    func arm() {
+        _ = loops.main.timers.add(deadline: MonotonicClock.now &+ period, owner: self)
+    }
+
+    func timerFired(_ context: UInt) {
+        arm()
+        let isOver = isAsking.withLock { isAsking in
+            defer { isAsking = true }
+            return !isAsking
+        }
+        if isOver { ask(1) }
+    }
+
+    private func ask(_ index: Int) {
+        guard index < loops.count else {
+            isAsking.withLock { $0 = false }
+            return supervisor.tell("WATCHDOG=1")
+        }
+        loops[index].post { self.ask(index + 1) }
+    }
+}
+
+extension Runtime {
+    /// Tells the service manager that the program reads its configuration anew, and when it has:
+    /// for a unit of `Type=notify-reload`, in what handles SIGHUP.
+    ///
+    /// Where nobody is to be told, it only runs `body`.
+    public func reloading<Value>(_ body: () async throws -> Value) async rethrows -> Value {
+        supervisor.tell("RELOADING=1\nMONOTONIC_USEC=\(MonotonicClock.now / 1000)")
+        defer { supervisor.tell("READY=1") }
+        return try await body()
+    }
+
+    /// A listener is served from now on.
+    ///
+    /// Any thread.
+    package func noteServing() { supervisor.noteReadiness() }
+}
