@@ -157,7 +157,8 @@ struct SupervisorTests {
     func restart(backend: String, overlaps: Bool) throws {
         let listening = try Listening()
         let manager = try NotifySocket()
-        try restartUnderLoad(port: listening.port, rounds: Self.restartCount, overlaps: overlaps) { number in
+        try restartUnderLoad(port: listening.port, rounds: Self.restartCount, overlaps: overlaps) {
+            number in
             try start(
                 ["inherited", "web"],
                 backend,
@@ -182,7 +183,8 @@ struct SupervisorTests {
         defer { for (_, descriptor) in kept { close(descriptor) } }
         let port = try port(first)
         let sockets = kept
-        try restartUnderLoad(port: port, rounds: Self.restartCount, overlaps: false, first: first) { _ in
+        try restartUnderLoad(port: port, rounds: Self.restartCount, overlaps: false, first: first) {
+            _ in
             try start(["stored", "web"], backend, manager, loops: loops, inheriting: sockets)
         }
     }

@@ -51,3 +51,39 @@ extension EmbeddingTests {
         }
     }
 }
+
+extension EmbeddingTests {
+    /// Connects, has the end begin, and says its first word 20 ms later.
+    private func isAnsweredLate(_ setting: Setting) async throws -> Bool {
+        try await withRuntime(setting.configuration) { runtime in
+            let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+            runtime.spawn(name: "lines") {
+                try await listener.serve { connection in
+                    for try await line in connection.inbound.lines() {
+                        try await connection.outbound.write("\(line)\n")
+                    }
+                }
+            }
+            let port = listener.localAddress.port ?? 0
+            return try await withTCPConnection(host: "127.0.0.1", port: port) { client in
+                try await until("the connection to be accepted") {
+                    runtime.eventLoops.reduce(0) { $0 + $1.snapshot().connectionsOpen } == 2
+                }
+                runtime.shutdown.request(reason: "test")
+                try await runtime.clock.sleep(for: .milliseconds(20))
+                try await client.outbound.write("word\n")
+                let answer = try await client.inbound.readLine()
+                // Nothing more is waited for: it was the last.
+                #expect(try await client.inbound.readLine() == nil)
+                return answer == "word"
+            }
+        }
+    }
+
+    @Test("who has just connected when the end begins is answered once more", arguments: settings)
+    func firstByte(setting: Setting) async throws {
+        // The machine may stand still for longer than the peer has.
+        for _ in 0..<5 where try await isAnsweredLate(setting) { return }
+        Issue.record("never answered")
+    }
+}

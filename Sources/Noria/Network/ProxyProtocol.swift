@@ -80,7 +80,7 @@ extension StreamChannel {
             }
             if let header {
                 client = try header.client()
-                owesAnswer = !unread.isEmpty
+                talk = unread.isEmpty ? .fresh : .asked
                 return true
             }
             // A drain ends the wait, too.

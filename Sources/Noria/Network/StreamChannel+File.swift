@@ -39,7 +39,7 @@ extension StreamChannel {
 
     private func begin(_ file: OutboundFile) {
         outboundFile = file
-        owesAnswer = false
+        talk = .answered
         if isDraining { endIdleRead() }
         flushNow()
     }

@@ -28,7 +28,7 @@ extension StreamChannel {
     func append(_ bytes: UnsafeRawBufferPointer) {
         loop.checkThread()
         guard !bytes.isEmpty else { return }
-        owesAnswer = false
+        talk = .answered
         if isDraining { endIdleRead() }
         gather(bytes)
         noteHeldBack()
@@ -122,7 +122,7 @@ extension StreamChannel {
             engine.giveBack(buffer)
             return try checkOutbound()
         }
-        owesAnswer = false
+        talk = .answered
         if isDraining { endIdleRead() }
         guard isClear else {
             gather(bytes)
@@ -146,7 +146,7 @@ extension StreamChannel {
             guard completion.result > 0, !isEnding, interruption == .none, target.isClear else {
                 return completion
             }
-            owesAnswer = true
+            talk = .asked
             forwardedByteCount &+= Int(completion.result)
             do { try target.forward(completion) } catch { preconditionFailure("it is clear") }
             switch engine.submit(.receive(fd), owner: self) {

@@ -20,7 +20,8 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
     let fd: Int32
     @exclusivity(unchecked) var phase = Phase.open
     @exclusivity(unchecked) var interruption = Interruption.none
-    @exclusivity(unchecked) var owesAnswer = false
+    @exclusivity(unchecked) var talk = Talk.fresh
+    @exclusivity(unchecked) var isFirstByteAwaited = false
     @exclusivity(unchecked) var isMarkedIdle = false
     @exclusivity(unchecked) var isFlushScheduled = false
     /// What was taken still goes out, and then the end.
@@ -31,7 +32,7 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
     @exclusivity(unchecked) var isReading = false
     @exclusivity(unchecked) var wasReset = false
     /// Set once by the loop, asked by anyone.
-    private let drainBegan = Atomic<Bool>(false)
+    let drainBegan = Atomic<Bool>(false)
     @exclusivity(unchecked) var receiveToken: Token?
     @exclusivity(unchecked) var sendToken: Token?
     /// Where the reader that waits would send the bytes to, unchanged: see `forward`.
@@ -89,6 +90,9 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
     private static let lastID = Atomic<UInt64>(0)
 
     enum Phase { case open, closing, closed }
+
+    /// Whose turn it is: nobody has said anything, the peer has, or we have since.
+    enum Talk { case fresh, asked, answered }
 
     enum InboundEnd {
         case end
@@ -172,7 +176,7 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
                 completion = await suspendReader()
             }
             if completion.result > 0 {
-                owesAnswer = true
+                talk = .asked
                 return completion
             }
             try took(completion)
@@ -339,16 +343,6 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
         if let waiter = completionWaiter.take() { waiter.resume(returning: (), on: loop) }
     }
 
-    /// What a drain asks: the reader waits, nothing is buffered, and no answer is owed.
-    var isIdle: Bool {
-        isMarkedIdle || (!owesAnswer && unread.isEmpty && !isUnreadLent)
-    }
-
-    private var hasNothingToRead: Bool {
-        guard let count = try? Socket.readableByteCount(of: fd) else { return true }
-        return count == 0
-    }
-
     func failure(
         _ kind: NetworkError.Kind,
         _ operation: String,
@@ -364,35 +358,5 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
     /// Gives the buffer of a receive back.
     func giveBack(_ completion: Completion) {
         if let buffer = completion.buffer { engine.giveBack(buffer) }
-    }
-
-    // MARK: Draining
-
-    /// Any thread.
-    var isDraining: Bool { drainBegan.load(ordering: .relaxed) }
-
-    /// Lets the message in hand be answered, then ends the inbound stream.
-    ///
-    /// Loop thread only.
-    func drain() {
-        loop.checkThread()
-        guard !isDraining else { return }
-        drainBegan.store(true, ordering: .relaxed)
-        endIdleRead()
-    }
-
-    /// Loop thread only.
-    func markIdle(_ isIdle: Bool) {
-        loop.checkThread()
-        isMarkedIdle = isIdle
-        if isDraining { endIdleRead() }
-    }
-
-    /// Ends the read of one who waits for nothing that was begun.
-    ///
-    /// While another task writes the answer this is asked again: the reader has nobody else who
-    /// would tell it that the stream is idle by now.
-    func endIdleRead() {
-        if reader != nil, isIdle, hasNothingToRead { interruptReader(.drained) }
     }
 }
