@@ -129,6 +129,39 @@ struct SupervisorTests {
         }
     }
 
+    @Test("a manager whose queue is full is told when it has room", arguments: Backends.all)
+    func fullQueue(backend: String) throws {
+        let manager = try NotifySocket()
+        let count = manager.fill()
+        #expect(count > 0)
+        let process = try start(["reload"], backend, manager)
+        _ = try port(process)
+        for _ in 0..<count { #expect(try manager.receive().lines == ["FULL=1"]) }
+        #expect(try manager.receive().lines == ["READY=1"])
+        process.signal(SIGTERM)
+        try process.expectExit(.code(0))
+        #expect(try !process.errors.all().contains("could not be told"))
+    }
+
+    @Test("of a port and a path with one name each listener takes its own", arguments: Backends.all)
+    func families(backend: String) throws {
+        let folder = try TemporaryFolder()
+        let path = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        defer { close(path) }
+        #expect(BlockingListener.bind(path, to: "\(folder.path)/socket") == 0)
+        #expect(listen(path, 10) == 0)
+        let listening = try Listening()
+        let process = try start(
+            ["inherited", "web"],
+            backend,
+            nil,
+            inheriting: [("web", path), ("web", listening.fd)]
+        )
+        #expect(try port(process) == listening.port)
+        process.signal(SIGTERM)
+        try process.expectExit(.code(0))
+    }
+
     @Test("what is no listening TCP socket is refused by name", arguments: Backends.all)
     func wrongDescriptor(backend: String) throws {
         let manager = try NotifySocket()

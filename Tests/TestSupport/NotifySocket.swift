@@ -57,6 +57,16 @@ package final class NotifySocket: Sendable {
         )
     }
 
+    /// Fills the queue with messages of its own, until it takes no more: how many.
+    package func fill() -> Int {
+        let sender = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        defer { close(sender) }
+        guard UnixName.apply(path, connect, to: sender) == 0 else { return 0 }
+        var count = 0
+        while send(sender, "FULL=1", 6, Int32(MSG_DONTWAIT)) == 6 { count += 1 }
+        return count
+    }
+
     /// Whether a message comes within a time: a look, not a wait for it.
     package func hasMessage(within milliseconds: Int32) -> Bool {
         var entry = pollfd(fd: fd, events: Int16(POLLIN), revents: 0)

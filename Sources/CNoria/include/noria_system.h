@@ -92,13 +92,13 @@ struct noria_credentials {
     uint32_t group;
 };
 
-/// Who is at the other end of a Unix socket (SO_PEERCRED).
 /// Sends one datagram to a Unix socket, with a descriptor unless that is negative; it never waits.
 long noria_notify(const void *address, uint32_t byteCount, const char *text, size_t count, int fd);
 
 /// Whether `fd` is a stream socket that listens: its family, or a negative error.
 long noria_listening_family(int fd);
 
+/// Who is at the other end of a Unix socket (SO_PEERCRED).
 long noria_peer_credentials(int fd, struct noria_credentials *credentials);
 
 /// Waits for `nanoseconds` (negative: without end), with whole milliseconds where the kernel is

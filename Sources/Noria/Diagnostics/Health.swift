@@ -49,6 +49,11 @@ public final class Health: Sendable {
         return reasons
     }
 
+    /// Whether the program itself has no reason against it, and goes on.
+    var isProgramReady: Bool {
+        components.withLock { $0.isEmpty } && shutdown.phase == .running
+    }
+
     /// Takes a component's reason back.
     ///
     /// Any thread.

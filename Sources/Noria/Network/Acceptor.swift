@@ -155,9 +155,17 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
 
     func complete(_ completion: Completion, kind: Submission.Kind) {
         acceptToken = nil
+        var result = completion.result
+        // Another process waits for this socket, too, and the kernel wakes one of us for each that
+        // connects. Who was woken and is cancelled before it accepts must accept all the same: nobody
+        // else is told of that one.
+        if state == .closed, isKeptElsewhere, result < 0 {
+            let last = Socket.accept(socket.fd)
+            if last >= 0 { result = Int32(truncatingIfNeeded: last) }
+        }
         if state == .closed { release() }
         guard let parked = waiting.take() else { preconditionFailure("an accept has a waiter") }
-        parked.resume(returning: completion.result, on: loop)
+        parked.resume(returning: result, on: loop)
     }
 
     /// Takes a place for a connection that has been accepted.
@@ -255,6 +263,14 @@ final class Acceptor: OperationOwner, TimerOwner, @unchecked Sendable {
     /// Loop thread only.
     func store(_ name: String, with supervisor: Supervisor) throws(NetworkError) {
         loop.checkThread()
+        guard state == .accepting else {
+            throw NetworkError(
+                .closed,
+                "store",
+                address: localAddress,
+                advice: "it has stopped to accept: store it before its end begins"
+            )
+        }
         do throws(Errno) { try supervisor.store(socket.fd, name: name) } catch {
             throw NetworkError(errno: error, "store", address: localAddress)
         }

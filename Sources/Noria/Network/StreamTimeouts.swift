@@ -105,7 +105,7 @@ extension StreamLimits {
     }
 
     /// Refuses limits that are none, where they are handed over.
-    func check(_ operation: String, _ address: SocketAddress) throws(NetworkError) {
+    func check(_ operation: String, _ address: SocketAddress?) throws(NetworkError) {
         guard let problem else { return }
         throw NetworkError(.other, operation, address: address, advice: "limits: \(problem)")
     }

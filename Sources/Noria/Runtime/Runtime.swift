@@ -91,7 +91,7 @@ public final class Runtime: Sendable {
             log: log
         )
         health = Health(eventLoops, shutdown)
-        supervisor = Supervisor(health, isService: isService, logger: configuration.logger)
+        supervisor = Supervisor(health, eventLoops.main, isService, configuration.logger)
         uncaughtErrors = UncaughtErrors(
             configuration.diagnostics.uncaughtErrors,
             shutdown: shutdown,

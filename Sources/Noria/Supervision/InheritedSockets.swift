@@ -10,11 +10,19 @@ internal import SystemPackage
 enum InheritedSockets {
     private static let waiting = Guarded<[(name: String, descriptor: Int32)]>(found())
 
-    /// Takes what was passed on under a name.
-    static func take(_ name: String) -> [Int32] {
-        waiting.withLock { waiting in
-            let taken = waiting.filter { $0.name == name }.map(\.descriptor)
-            waiting.removeAll { $0.name == name }
+    /// Takes what was passed on under a name, but for what listens in another family: a socket unit
+    /// may have a port and a path.
+    static func take(_ name: String, isUnix: Bool) -> [Int32] {
+        let other: ServiceManager.Family = isUnix ? .ip : .unix
+        return waiting.withLock { waiting in
+            var taken: [Int32] = []
+            waiting.removeAll { entry in
+                guard entry.name == name, isUnix ? taken.isEmpty : true,
+                    (try? ServiceManager.listeningFamily(of: entry.descriptor)) != other
+                else { return false }
+                taken.append(entry.descriptor)
+                return true
+            }
             return taken
         }
     }
@@ -43,7 +51,8 @@ extension ListeningSocket {
     /// The listening sockets of a name that were passed to this process; of none of another kind.
     static func inherited(_ name: String, isUnix: Bool) throws(NetworkError) -> [Self] {
         var sockets: [Self] = []
-        for descriptor in InheritedSockets.take(name) {
+        var failure: NetworkError?
+        for descriptor in InheritedSockets.take(name, isUnix: isUnix) {
             do throws(Errno) {
                 let family = try ServiceManager.listeningFamily(of: descriptor)
                 guard family == (isUnix ? .unix : .ip) else { throw .protocolWrongTypeForSocket }
@@ -51,15 +60,16 @@ extension ListeningSocket {
                 sockets.append(ListeningSocket(inherited: descriptor, address))
             } catch {
                 Descriptor.close(descriptor)
-                for socket in sockets { socket.close() }
-                throw NetworkError(
+                failure = NetworkError(
                     errno: error,
                     "take over the descriptor '\(name)'",
                     advice: "it must be a listening \(isUnix ? "Unix" : "TCP") stream socket"
                 )
             }
         }
-        return sockets
+        guard let failure else { return sockets }
+        for socket in sockets { socket.close() }
+        throw failure
     }
 }
 
@@ -108,6 +118,16 @@ extension TCPListener {
                 advice: "NOTIFY_SOCKET is not set: run it as a service of systemd"
             )
         }
+        guard (1...255).contains(name.utf8.count),
+            name.utf8.allSatisfy({ (0x21...0x7e).contains($0) && $0 != UInt8(ascii: ":") })
+        else {
+            throw NetworkError(
+                .other,
+                "store",
+                address: localAddress,
+                advice: "'\(name)' is no name: 1 to 255 printable characters, no space and no colon"
+            )
+        }
         for acceptor in acceptors {
             try await acceptor.loop.bring { try acceptor.store(name, with: supervisor) }
         }
@@ -115,7 +135,8 @@ extension TCPListener {
 }
 
 extension UnixListener {
-    /// The same as `TCPListener.inherited(name:)` for a Unix socket, whose path is left alone.
+    /// The same as `TCPListener.inherited(name:)` for a Unix socket, whose path is left alone; of
+    /// several with one name each call takes one.
     ///
     /// - Throws: `NetworkError`: `.other` for what is no listening Unix socket, `.noRuntime`.
     public static func inherited(
@@ -151,31 +172,36 @@ extension Acceptor {
         guard let runtime = Runtime.current else { throw NetworkError(.noRuntime, "listen") }
         let network = runtime.configuration.network
         let limits = limits ?? network.limits
+        try limits.check("listen on", nil)
         let sockets = try ListeningSocket.inherited(name, isUnix: isUnix)
-        guard let first = sockets.first else { return [] }
-        try limits.check("listen on", first.address)
         let (loops, admission) = (runtime.eventLoops, Admission(limit: limits.connectionLimit))
         var acceptors: [Acceptor] = []
-        // A Unix listener has one socket; a name with two is a mistake of the unit's.
-        for (index, socket) in (isUnix ? sockets.prefix(1) : sockets[...]).enumerated() {
+        for (index, socket) in sockets.enumerated() {
             let loop = loops[index % loops.count]
             let homes = sockets.count < loops.count ? Array(loops) : [loop]
-            acceptors.append(
-                try await loop.bring {
-                    let acceptor = try Acceptor(
-                        socket,
-                        on: loop,
-                        homes: homes,
-                        runtime: runtime,
-                        options: network.socket,
-                        limits: limits,
-                        proxyProtocol: proxyProtocol,
-                        admission: admission
-                    )
-                    acceptor.isKeptElsewhere = true
-                    return acceptor
-                }
-            )
+            do {
+                acceptors.append(
+                    try await loop.bring {
+                        let acceptor = try Acceptor(
+                            socket,
+                            on: loop,
+                            homes: homes,
+                            runtime: runtime,
+                            options: network.socket,
+                            limits: limits,
+                            proxyProtocol: proxyProtocol,
+                            admission: admission
+                        )
+                        acceptor.isKeptElsewhere = true
+                        return acceptor
+                    }
+                )
+            } catch {
+                // It has closed its own; those behind it are nobody's yet.
+                for socket in sockets[(index + 1)...] { socket.close() }
+                await TCPListener(acceptors: acceptors).close()
+                throw error
+            }
         }
         return acceptors
     }

@@ -14,10 +14,21 @@ final class Supervisor: Sendable {
     private let address: SocketStorage?
     private let logger: Logger
     private let health: Health
-    private let wasReady = Guarded(false)
+    private let loop: EventLoop
+    private let state = Guarded(State())
 
-    init(_ health: Health, isService: Bool, logger: Logger) {
+    private struct State {
+        var wasReady = false
+        /// How many reloads are under way: two may overlap.
+        var reloadCount = 0
+        var isStopping = false
+        /// What the manager's full queue has not taken, the oldest first.
+        var untold: [String] = []
+    }
+
+    init(_ health: Health, _ loop: EventLoop, _ isService: Bool, _ logger: Logger) {
         self.health = health
+        self.loop = loop
         self.logger = logger
         let name = isService ? Thread.environment("NOTIFY_SOCKET") ?? "" : ""
         switch name.utf8.first {
@@ -48,26 +59,63 @@ final class Supervisor: Sendable {
     ///
     /// Any thread.
     func noteReadiness() {
-        guard address != nil, health.isReady else { return }
-        let isFirst = wasReady.withLock { wasReady in
-            defer { wasReady = true }
-            return !wasReady
+        guard address != nil, health.isProgramReady else { return }
+        let isFirst = state.withLock { state in
+            defer { state.wasReady = true }
+            return !state.wasReady
         }
         if isFirst { tell("READY=1") }
     }
 
     /// Says that the program stops, and that it may take until the deadline.
     private func noteStopping(_ deadline: Duration) {
+        state.withLock { $0.isStopping = true }
         // A second more than ours: it should be our report that tells of the end.
         let microseconds = (deadline.nanoseconds + 1_000_000_000) / 1000
         tell("STOPPING=1\nEXTEND_TIMEOUT_USEC=\(microseconds)")
     }
 
-    /// Any thread; it never waits.
+    /// Before the program is ready, and when it stops, there is nothing to tell of a reload.
+    func beginReload() {
+        let isTold = state.withLock { state in
+            state.reloadCount += 1
+            return state.reloadCount == 1 && state.wasReady && !state.isStopping
+        }
+        if isTold { tell("RELOADING=1\nMONOTONIC_USEC=\(MonotonicClock.now / 1000)") }
+    }
+
+    func endReload() {
+        let isTold = state.withLock { state in
+            state.reloadCount -= 1
+            return state.reloadCount == 0 && state.wasReady && !state.isStopping
+        }
+        if isTold { tell("READY=1") }
+    }
+
+    /// Any thread; it never waits: what a full queue does not take is told a little later.
     func tell(_ text: String) {
+        guard address != nil else { return }
+        let isFirst = state.withLock { state in
+            state.untold.append(text)
+            return state.untold.count == 1
+        }
+        if isFirst { tellOn() }
+    }
+
+    fileprivate func tellOn() {
         guard let address else { return }
-        do throws(Errno) { try ServiceManager.notify(address, text) } catch {
-            logger.error("NOTIFY_SOCKET: '\(text)' could not be told: \(error)")
+        while let text = state.withLock({ $0.untold.first }) {
+            do throws(Errno) {
+                try ServiceManager.notify(address, text)
+            } catch .resourceTemporarilyUnavailable {
+                return loop.perform { [self, loop] in
+                    let later = MonotonicClock.now &+ 20_000_000
+                    _ = loop.timers.add(deadline: later, owner: Retelling(self))
+                }
+            } catch {
+                logger.error("NOTIFY_SOCKET: '\(text)' could not be told: \(error)")
+            }
+            state.withLock { _ = $0.untold.removeFirst() }
         }
     }
 
@@ -90,6 +138,13 @@ final class Supervisor: Sendable {
         else { return }
         Feeding(loops, self, every: max(1_000_000, limit &* 500)).arm()
     }
+}
+
+/// The next try with a full queue.
+private final class Retelling: TimerOwner, Sendable {
+    private let supervisor: Supervisor
+    init(_ supervisor: Supervisor) { self.supervisor = supervisor }
+    func timerFired(_ context: UInt) { supervisor.tellOn() }
 }
 
 /// Asks every loop in turn whether it turns, and tells the manager when all have answered.
@@ -136,8 +191,8 @@ extension Runtime {
     ///
     /// Where nobody is to be told, it only runs `body`.
     public func reloading<Value>(_ body: () async throws -> Value) async rethrows -> Value {
-        supervisor.tell("RELOADING=1\nMONOTONIC_USEC=\(MonotonicClock.now / 1000)")
-        defer { supervisor.tell("READY=1") }
+        supervisor.beginReload()
+        defer { supervisor.endReload() }
         return try await body()
     }
 
