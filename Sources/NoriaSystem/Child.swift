@@ -35,25 +35,46 @@ package struct Child: Sendable {
         return Child(processID: child.process, descriptor: child.descriptor)
     }
 
-    /// The processes that this one has started and not waited for, by whether they have ended: read
-    /// from /proc, a file for each process that one can see.
+    /// The processes that this one has started and not waited for, by whether they have ended.
     package static func unreaped() -> (zombies: Int, running: Int) {
-        var (zombies, running) = (0, 0)
-        guard let folder = opendir("/proc") else { return (0, 0) }
+        let children = children()
+        let zombieCount = children.count { $0.isZombie }
+        return (zombieCount, children.count - zombieCount)
+    }
+
+    /// The children of this process, read from /proc, a file for each process that one can see.
+    package static func children() -> [(processID: Int32, isZombie: Bool)] {
+        guard let folder = opendir("/proc") else { return [] }
         defer { closedir(folder) }
+        var children: [(processID: Int32, isZombie: Bool)] = []
         while let entry = readdir(folder) {
             let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
                 String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
             }
-            guard Int(name) != nil, let text = try? SystemFile.text(of: "/proc/\(name)/stat"),
+            guard let processID = Int32(name),
+                let text = try? SystemFile.text(of: "/proc/\(name)/stat"),
                 // The name in parentheses may hold anything, parentheses too.
                 let end = text.lastIndex(of: ")")
             else { continue }
             let words = text[text.index(after: end)...].split(separator: " ")
             guard words.count > 1, Int32(words[1]) == getpid() else { continue }
-            if words[0] == "Z" { zombies += 1 } else { running += 1 }
+            children.append((processID, words[0] == "Z"))
         }
-        return (zombies, running)
+        return children
+    }
+
+    /// A child that has ended and that nobody has waited for, or nil; it is left as it is.
+    package static func firstZombie() -> Int32? {
+        var info = siginfo_t()
+        let result = waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT)
+        let processID = info._sifields._sigchld.si_pid
+        return result == 0 && processID != 0 ? processID : nil
+    }
+
+    /// Takes the end of a child that nobody waits for.
+    package static func reapOrphan(_ processID: Int32) {
+        var info = siginfo_t()
+        _ = waitid(P_PID, id_t(processID), &info, WEXITED | WNOHANG)
     }
 
     package func signal(_ number: Int32) { _ = noria_signal_child(descriptor, number) }

@@ -55,6 +55,7 @@ enum NoriaProbe {
         case "stuck end action": EndActions.stuck()
         case "log lock held": EndActions.withLockHeld()
         case "services": Services.run()
+        case "first process": FirstProcess.run()
         case "supervised": Supervised.run()
         case "crowd": ShutdownBars.crowd()
         case "left behind": ShutdownBars.leftBehind()

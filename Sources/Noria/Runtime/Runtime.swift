@@ -300,6 +300,7 @@ public final class Runtime: Sendable {
         TaskHook.begin(self)
         signalWatch.begin(self)
         supervisor.begin(self)
+        OrphanReaper.begin(on: loop)
         logStart(residualCount)
         let root = Root<Value>()
         TaskHook.beginOwn()
