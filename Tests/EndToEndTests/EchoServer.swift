@@ -22,11 +22,17 @@ struct EchoServer {
             readsErrors: readsErrors
         )
         let line = try process.output.line(containing: "listening on ")
-        guard let port = Int(line.drop { $0 != ":" }.dropFirst().prefix { $0.isNumber }) else {
+        guard let port = Self.port(in: line) else {
             throw ChildProcess.Failure("no port in '\(line)'")
         }
         self.port = port
         self.backend = backend
+    }
+
+    /// Of `listening on 127.0.0.1:80 …`, or `[::1]:80`.
+    private static func port(in line: String) -> Int? {
+        let address = line.split(separator: " ").dropFirst(2).first ?? ""
+        return address.split(separator: ":").last.flatMap { Int($0) }
     }
 
     func connect(receiveBuffer: Int? = nil) throws -> BlockingClient {

@@ -11,11 +11,17 @@ struct ShutdownContractTests {
     @Test(
         "Under load each request written before the signal has its answer, and nobody is reset",
         arguments: Backends.all,
-        [20, 64, 200]
+        [20, 64, 200].flatMap { [Crowd(count: $0, isIPv6: false), Crowd(count: $0, isIPv6: true)] }
     )
-    func underLoad(backend: String, connectionCount: Int) throws {
-        let server = try EchoServer(backend)
-        let load = ClosedLoop(port: server.port, connectionCount: connectionCount)
+    func underLoad(backend: String, crowd: Crowd) throws {
+        let host = crowd.isIPv6 ? ["--host", "::1"] : []
+        let server = try EchoServer(backend, arguments: host)
+        let connectionCount = crowd.count
+        let load = ClosedLoop(
+            port: server.port,
+            isIPv6: crowd.isIPv6,
+            connectionCount: connectionCount
+        )
         PlainThreads.run(connectionCount + ClosedLoop.connectorCount + 1) { index in
             if index == 0 {
                 load.whenAllAreAtWork { server.process.signal(SIGTERM) }
@@ -25,11 +31,11 @@ struct ShutdownContractTests {
         }
         try server.process.expectExit(.code(0))
         let tally = load.tally
-        #expect(tally.faults == [], "\(backend), \(connectionCount): \(tally)")
+        #expect(tally.faults == [], "\(backend), \(crowd): \(tally)")
         // The load was one, before the signal.
         let least = (connectionCount + ClosedLoop.connectorCount) * ClosedLoop.warmUpCount
         #expect(tally.answered >= least, "\(tally)")
-        print("\(backend), \(connectionCount) connections: \(tally)")
+        print("\(backend), \(crowd): \(tally)")
     }
 
     @Test(
@@ -183,6 +189,12 @@ struct ShutdownContractTests {
     }
 }
 
+struct Crowd: Sendable, CustomStringConvertible {
+    let count: Int
+    let isIPv6: Bool
+    var description: String { "\(count) connections by \(isIPv6 ? "IPv6" : "IPv4")" }
+}
+
 /// Clients that never stop by themselves: each sends, waits for its answer, sends again.
 private final class ClosedLoop: Sendable {
     /// Beside the steady connections: those that connect anew for each request.
@@ -201,13 +213,15 @@ private final class ClosedLoop: Sendable {
     }
 
     private let port: Int
+    private let isIPv6: Bool
     private let connectionCount: Int
     private let atWork: Gate
     private let signalled = Atomic<UInt64>(.max)
     private let state = Mutex(Tally())
 
-    init(port: Int, connectionCount: Int) {
+    init(port: Int, isIPv6: Bool, connectionCount: Int) {
         self.port = port
+        self.isIPv6 = isIPv6
         self.connectionCount = connectionCount
         atWork = Gate(count: connectionCount + Self.connectorCount)
     }
@@ -226,7 +240,7 @@ private final class ClosedLoop: Sendable {
     }
 
     private func talk(_ index: Int) {
-        guard let client = try? BlockingClient(port: port) else {
+        guard let client = try? BlockingClient(port: port, isIPv6: isIPv6) else {
             atWork.pass()
             return fault("not connected")
         }
@@ -241,7 +255,7 @@ private final class ClosedLoop: Sendable {
         defer { if round < Self.warmUpCount { atWork.pass() } }
         while true {
             do {
-                let client = try BlockingClient(port: port)
+                let client = try BlockingClient(port: port, isIPv6: isIPv6)
                 if converse(client, index &* 1000 &+ round) { pass(&round) }
                 client.close()
             } catch let error as BlockingClient.Failure where error.errno == ECONNREFUSED {

@@ -12,30 +12,43 @@ package final class BlockingClient: @unchecked Sendable {
     // SAFETY (`@unchecked Sendable`): one thread at a time uses a client; tests see to it.
     private var fd: Int32
 
-    /// Connects to 127.0.0.1.
+    /// Connects to 127.0.0.1, or to ::1.
     ///
     /// Every call gives up after ten seconds, with EAGAIN.
-    package init(port: Int, receiveBuffer: Int? = nil) throws {
-        fd = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+    package init(port: Int, isIPv6: Bool = false, receiveBuffer: Int? = nil) throws {
+        let kind = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
+        fd = socket(isIPv6 ? AF_INET6 : AF_INET, kind, 0)
         limitCalls()
         if var receiveBuffer = receiveBuffer.map(Int32.init) {
             setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receiveBuffer, 4)
         }
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = in_port_t(port).bigEndian
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        let result = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(fd, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
-        guard result == 0 else {
+        guard Self.connect(fd, port, isIPv6) == 0 else {
             let error = errno
             Glibc.close(fd)
             fd = -1
             throw Failure(operation: "connect", errno: error)
         }
+    }
+
+    private static func connect(_ fd: Int32, _ port: Int, _ isIPv6: Bool) -> Int32 {
+        func connect<Address>(_ address: Address) -> Int32 {
+            withUnsafeBytes(of: address) { bytes in
+                let start = bytes.bindMemory(to: sockaddr.self).baseAddress
+                return Glibc.connect(fd, start, socklen_t(bytes.count))
+            }
+        }
+        guard isIPv6 else {
+            var address = sockaddr_in()
+            address.sin_family = sa_family_t(AF_INET)
+            address.sin_port = in_port_t(port).bigEndian
+            address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+            return connect(address)
+        }
+        var address = sockaddr_in6()
+        address.sin6_family = sa_family_t(AF_INET6)
+        address.sin6_port = in_port_t(port).bigEndian
+        address.sin6_addr = in6addr_loopback
+        return connect(address)
     }
 
     /// Connects to a Unix socket: a path, or `@name` for an abstract one.
