@@ -87,3 +87,36 @@ extension EmbeddingTests {
         Issue.record("never answered")
     }
 }
+
+extension EmbeddingTests {
+    @Test("a listener that is made while others drain is drained, too", arguments: settings)
+    func lateListener(setting: Setting) async throws {
+        try await withRuntime(setting.configuration) { runtime in
+            let first = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+            runtime.spawn(name: "first") {
+                try await first.serve { connection in
+                    for try await line in connection.inbound.lines() {
+                        try await connection.outbound.write("\(line)\n")
+                    }
+                }
+            }
+            let port = first.localAddress.port ?? 0
+            try await withTCPConnection(host: "127.0.0.1", port: port) { client in
+                // In mid-line it keeps the drain waiting.
+                try await client.outbound.write("one\ntw")
+                #expect(try await client.inbound.readLine() == "one")
+                runtime.shutdown.request(reason: "test")
+                let second = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+                let wasCancelled = Locked<Bool?>(nil)
+                let serving = runtime.spawn(name: "second") {
+                    try? await second.serve { _ in }
+                    wasCancelled.withLock { $0 = Task.isCancelled }
+                }
+                try await client.outbound.write("o\n")
+                #expect(try await client.inbound.readLine() == "two")
+                await serving.finished()
+                #expect(wasCancelled.withLock { $0 } == false)
+            }
+        }
+    }
+}

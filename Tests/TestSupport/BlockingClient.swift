@@ -22,7 +22,7 @@ package final class BlockingClient: @unchecked Sendable {
         if var receiveBuffer = receiveBuffer.map(Int32.init) {
             setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receiveBuffer, 4)
         }
-        guard Self.connect(fd, port, isIPv6) == 0 else {
+        guard Self.reach(fd, port, isIPv6) == 0 else {
             let error = errno
             Glibc.close(fd)
             fd = -1
@@ -30,7 +30,7 @@ package final class BlockingClient: @unchecked Sendable {
         }
     }
 
-    private static func connect(_ fd: Int32, _ port: Int, _ isIPv6: Bool) -> Int32 {
+    private static func reach(_ fd: Int32, _ port: Int, _ isIPv6: Bool) -> Int32 {
         func connect<Address>(_ address: Address) -> Int32 {
             withUnsafeBytes(of: address) { bytes in
                 let start = bytes.bindMemory(to: sockaddr.self).baseAddress

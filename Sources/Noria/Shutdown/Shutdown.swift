@@ -45,7 +45,8 @@ public final class Shutdown: Sendable {
     struct State {
         var course: ShutdownState
         var reason = ""
-        var drainables: [(name: String, drainable: any Drainable)] = []
+        /// The last is drained first.
+        var drainables: [Registered] = []
         var drained: [String] = []
         var cancelled: [String] = []
         var actions = Actions()
@@ -53,6 +54,13 @@ public final class Shutdown: Sendable {
         var errors: [String] = []
         /// The deadline's threads, and what they wait for.
         var deadline: (threads: [Thread.Joinable], ended: Int32)?
+    }
+
+    struct Registered {
+        let name: String
+        let drainable: any Drainable
+        var progress = Progress.waiting
+        enum Progress { case waiting, draining, drained }
     }
 
     /// What a runtime has done on the way; any of them on any thread.
@@ -134,12 +142,14 @@ public final class Shutdown: Sendable {
     /// Any thread.
     public func register(_ drainable: any Drainable, name: String) {
         if ServiceScope.isInService { return register(below: drainable, name: name) }
-        state.withLock { $0.drainables.append((name, drainable)) }
+        state.withLock { $0.drainables.append(Registered(name: name, drainable: drainable)) }
     }
 
     /// The same, but drained when everything else has been: what the others work with.
     func register(below drainable: any Drainable, name: String) {
-        state.withLock { $0.drainables.insert((name, drainable), at: 0) }
+        state.withLock { state in
+            state.drainables.insert(Registered(name: name, drainable: drainable), at: 0)
+        }
     }
 
     // MARK: The course of it
@@ -175,7 +185,7 @@ public final class Shutdown: Sendable {
                 noteCancelled(state.withLock { $0.actions.cancelLate }?() ?? [])
             case .abort:
                 logger.info("shutdown: closing what is left: \(left)")
-                for (_, drainable) in state.withLock({ $0.drainables }) { drainable.abort() }
+                for each in state.withLock({ $0.drainables }) { each.drainable.abort() }
                 hasDrained.reach()
             case .timer(let event, let moment):
                 loop.perform { [self, loop] in
@@ -207,10 +217,11 @@ public final class Shutdown: Sendable {
         TaskHook.beginOwn()
         defer { TaskHook.endOwn() }
         Task(name: "noria drain", executorPreference: loop.taskExecutor) { [self] in
-            for (name, drainable) in state.withLock({ $0.drainables }).reversed() {
+            // Those that are registered meanwhile, too.
+            while let next = nextToDrain() {
                 let began = MonotonicClock.now
-                await drainable.drain(until: start + policy.drainBudget)
-                state.withLock { $0.drained.append(name) }
+                await next.drain(until: start + policy.drainBudget)
+                let name = noteDrained()
                 let length = Self.time(since: began).milliseconds
                 logger.info("shutdown: \(name) drained in \(length) ms")
             }
@@ -223,6 +234,26 @@ public final class Shutdown: Sendable {
             hasDrained.reach()
             // The streams have ended: the body has what is left of a short time to return.
             take(.allHaveDrained)
+        }
+    }
+
+    private func nextToDrain() -> (any Drainable)? {
+        state.withLock { state in
+            guard let index = state.drainables.lastIndex(where: { $0.progress == .waiting })
+            else { return nil }
+            state.drainables[index].progress = .draining
+            return state.drainables[index].drainable
+        }
+    }
+
+    /// The one that drained has: its name.
+    private func noteDrained() -> String {
+        state.withLock { state in
+            guard let index = state.drainables.firstIndex(where: { $0.progress == .draining })
+            else { return "" }
+            state.drainables[index].progress = .drained
+            state.drained.append(state.drainables[index].name)
+            return state.drainables[index].name
         }
     }
 
@@ -257,8 +288,7 @@ public final class Shutdown: Sendable {
 
     /// What is registered and has not drained: its parts that have not, where it names them.
     var undrained: [String] {
-        let (drainables, drained) = state.withLock { ($0.drainables, $0.drained) }
-        return drainables.filter { !drained.contains($0.name) }
+        state.withLock { $0.drainables }.filter { $0.progress != .drained }
             .flatMap { ($0.drainable as? any DrainsInParts)?.undrained ?? [] }
     }
 
@@ -266,12 +296,11 @@ public final class Shutdown: Sendable {
     ///
     /// Loop thread only.
     func closeLeftovers(_ watch: DebugWatch?) {
-        let (drainables, drained) = state.withLock { ($0.drainables, $0.drained) }
-        for (name, drainable) in drainables where !drained.contains(name) {
-            if let watch, let leftover = drainable as? any Closable, !leftover.isClosed {
-                watch.noteUnclosed(name, openedAt: leftover.openedAt)
+        for each in state.withLock({ $0.drainables }) where each.progress != .drained {
+            if let watch, let leftover = each.drainable as? any Closable, !leftover.isClosed {
+                watch.noteUnclosed(each.name, openedAt: leftover.openedAt)
             }
-            drainable.abort()
+            each.drainable.abort()
         }
     }
 
