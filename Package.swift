@@ -23,6 +23,9 @@ let metrics: Target.Dependency = .product(name: "CoreMetrics", package: "swift-m
 func nio(_ name: String, _ package: String = "swift-nio") -> Target.Dependency {
     .product(name: name, package: package, condition: .when(traits: ["NIO"]))
 }
+func hummingbird(_ name: String, _ package: String = "hummingbird") -> Target.Dependency {
+    .product(name: name, package: package, condition: .when(traits: ["Hummingbird"]))
+}
 let arguments: Target.Dependency = .product(
     name: "ArgumentParser",
     package: "swift-argument-parser"
@@ -34,9 +37,15 @@ let package = Package(
         .library(name: "Noria", targets: ["Noria"]),
         .executable(name: "noria", targets: ["NoriaCommand"]),
         .library(name: "NoriaNIO", targets: ["NoriaNIO"]),
+        .library(name: "NoriaHummingbird", targets: ["NoriaHummingbird"]),
     ],
     traits: [
-        .trait(name: "NIO", description: "SwiftNIO's channels on Noria's loops: NoriaNIO")
+        .trait(name: "NIO", description: "SwiftNIO's channels on Noria's loops: NoriaNIO"),
+        .trait(
+            name: "Hummingbird",
+            description: "Hummingbird applications on Noria's loops: NoriaHummingbird",
+            enabledTraits: ["NIO"]
+        ),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
@@ -47,6 +56,9 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
     ],
     targets: [
         .target(name: "CNoria"),
@@ -70,6 +82,17 @@ let package = Package(
         .target(
             name: "NoriaNIO",
             dependencies: ["Noria", "NoriaEngine", "NoriaSystem", system, nio("NIOCore")],
+            swiftSettings: house
+        ),
+        .target(
+            name: "NoriaHummingbird",
+            dependencies: [
+                "Noria", "NoriaNIO", "NoriaSystem", logging, lifecycle, nio("NIOCore"),
+                nio("NIOHTTP1"), nio("NIOPosix"), nio("NIOSSL", "swift-nio-ssl"),
+                hummingbird("Hummingbird"), hummingbird("HummingbirdCore"),
+                hummingbird("HummingbirdTLS"), hummingbird("HTTPTypes", "swift-http-types"),
+                hummingbird("NIOHTTPTypes", "swift-nio-extras"),
+            ],
             swiftSettings: house
         ),
         .executableTarget(
@@ -120,10 +143,20 @@ let package = Package(
             path: "Tests/NIOProbe",
             swiftSettings: house
         ),
+        .executableTarget(
+            name: "NoriaHummingbirdProbe",
+            dependencies: [
+                "Noria", "NoriaHummingbird", nio("NIOCore"), nio("NIOSSL", "swift-nio-ssl"),
+                hummingbird("Hummingbird"), hummingbird("HummingbirdCore"),
+            ],
+            path: "Tests/HummingbirdProbe",
+            swiftSettings: house
+        ),
         .testTarget(
             name: "NoriaNIOTests",
             dependencies: [
-                "Noria", "NoriaNIO", "NoriaNIOProbe", "TestSupport", nio("NIOCore"),
+                "Noria", "NoriaNIO", "NoriaNIOProbe", "NoriaHummingbird",
+                "NoriaHummingbirdProbe", "TestSupport", nio("NIOCore"),
                 nio("NIOHTTP1"),
             ],
             swiftSettings: house

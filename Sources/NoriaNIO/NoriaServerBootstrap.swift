@@ -152,13 +152,17 @@ public final class NoriaServerBootstrap {
                 wrappingChannelSynchronously: channel,
                 backPressureStrategy: serverBackPressureStrategy
             ) { child in
+                // Its value has a place as long as the listening channel is open.
+                channel.beginHandingOn()
                 let made = child.eventLoop.flatSubmit {
                     childChannelInitializer(child).map { output in
                         child.begin()
                         return output
                     }
                 }
-                return made.hop(to: channel.eventLoop)
+                let here = made.hop(to: channel.eventLoop)
+                here.whenComplete { _ in channel.endHandingOn() }
+                return here
             }
         }.get()
     }
@@ -169,13 +173,14 @@ public final class NoriaServerBootstrap {
     ) -> EventLoopFuture<Value> {
         let (group, options, childOptions) = (group, serverOptions, childOptions)
         let (loop, initializer) = (group.nextLoop(), serverInitializer)
+        let isInService = ServiceScope.isInService
         return loop.flatSubmit {
             let channel = ServerSocketChannel(on: loop, homes: group.all)
             return options.applyAllChannelOptions(to: channel).flatMap {
                 initializer(channel)
             }.flatMapThrowing {
                 try channel.pipeline.syncOperations.addHandler(
-                    QuiescingHandler(channel, group.runtime),
+                    QuiescingHandler(channel, group.runtime, isInService: isInService),
                     name: "noria quiescing"
                 )
                 return try ready(channel, childOptions)

@@ -113,6 +113,14 @@ struct PendingWrites: ~Copyable {
         }
     }
 
+    /// Lets go of what was not flushed, and takes all promises: what is left is sent for nobody.
+    mutating func keepFlushed() -> [EventLoopPromise<Void>] {
+        let promises = writes.compactMap(\.promise)
+        while writes.count > flushedCount { byteCount -= writes.removeLast().buffer.readableBytes }
+        for index in writes.indices { writes[index].promise = nil }
+        return promises
+    }
+
     /// Takes all that was not sent; the kernel must have let go of the piece.
     mutating func removeAll() -> [EventLoopPromise<Void>] {
         let promises = writes.compactMap(\.promise)

@@ -4,29 +4,36 @@ internal import NIOCore
 internal import Noria
 internal import NoriaSystem
 
-/// Knows the connections of a listening channel, and lets the runtime's shutdown end them in order.
+/// Knows the connections of a listening channel, and lets the runtime's shutdown end them in order,
+/// or who triggers a `ChannelShouldQuiesceEvent` outbound on the listening channel.
 ///
 /// SAFETY (`@unchecked Sendable`): its state belongs to the listening channel's loop.
-final class QuiescingHandler: ChannelInboundHandler, @unchecked Sendable {
+final class QuiescingHandler: ChannelDuplexHandler, @unchecked Sendable {
     typealias InboundIn = any Channel
     typealias InboundOut = any Channel
+    typealias OutboundIn = Never
+    typealias OutboundOut = Never
 
     private let listening: ServerSocketChannel
     private let runtime: Runtime
+    private let isInService: Bool
     private var channels: [ObjectIdentifier: any Channel] = [:]
     private var isDraining = false
     /// The listening channel takes nobody any more.
     private var isClosed = false
     private var waiters: [EventLoopPromise<Void>] = []
 
-    init(_ listening: ServerSocketChannel, _ runtime: Runtime) {
+    init(_ listening: ServerSocketChannel, _ runtime: Runtime, isInService: Bool) {
         self.listening = listening
         self.runtime = runtime
+        self.isInService = isInService
     }
 
     func channelActive(context: ChannelHandlerContext) {
         let name = listening.localAddress.map { "\($0)" } ?? "?"
-        runtime.shutdown.register(Draining(handler: self), name: "SwiftNIO listener \(name)")
+        ServiceScope.$isInService.withValue(isInService) {
+            runtime.shutdown.register(Draining(handler: self), name: "SwiftNIO listener \(name)")
+        }
         context.fireChannelActive()
     }
 
@@ -53,6 +60,27 @@ final class QuiescingHandler: ChannelInboundHandler, @unchecked Sendable {
         }
     }
 
+    func triggerUserOutboundEvent(
+        context: ChannelHandlerContext,
+        event: Any,
+        promise: EventLoopPromise<Void>?
+    ) {
+        guard event is ChannelShouldQuiesceEvent else {
+            return context.triggerUserOutboundEvent(event, promise: promise)
+        }
+        beginDrain()
+        promise?.succeed()
+    }
+
+    private func beginDrain() {
+        guard !isDraining else { return }
+        isDraining = true
+        listening.stopAccepting()
+        for channel in channels.values {
+            channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
+        }
+    }
+
     private func wakeWhenOver() {
         guard isDraining, isClosed, channels.isEmpty else { return }
         for waiter in waiters { waiter.succeed() }
@@ -63,12 +91,8 @@ final class QuiescingHandler: ChannelInboundHandler, @unchecked Sendable {
     fileprivate func drain() async {
         let over = listening.eventLoop.makePromise(of: Void.self)
         listening.eventLoop.execute {
-            self.isDraining = true
             self.waiters.append(over)
-            self.listening.stopAccepting()
-            for channel in self.channels.values {
-                channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
-            }
+            self.beginDrain()
             self.wakeWhenOver()
         }
         // It never fails.
@@ -78,7 +102,7 @@ final class QuiescingHandler: ChannelInboundHandler, @unchecked Sendable {
     /// Any thread.
     fileprivate func abort() {
         listening.eventLoop.execute {
-            self.listening.close(promise: nil)
+            self.listening.stopAtOnce()
             for channel in self.channels.values { channel.close(promise: nil) }
         }
     }

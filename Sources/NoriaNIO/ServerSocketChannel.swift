@@ -15,7 +15,7 @@ final class ServerSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
     /// The loops on which the connections live, each in turn.
     private let homes: [NoriaEventLoop]
     private var acceptedCount = 0
-    /// Those that another loop takes over at the moment.
+    /// Those that another loop takes over at the moment, or that are being readied.
     private var passing = 0
     private let engine: Engine
     private var fd: Int32?
@@ -210,6 +210,27 @@ final class ServerSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
         }
         pipeline.syncOperations.fireChannelReadComplete()
         closeWhenEmpty()
+    }
+
+    /// The same without a look at the queue: who waits there is reset.
+    ///
+    /// Loop thread only.
+    func stopAtOnce() {
+        guard phase != .closed else { return }
+        phase = .emptying
+        if let timer = timer.take() { noria.loop.cancelTimer(timer) }
+        closeWhenEmpty()
+    }
+
+    /// A connection is being readied.
+    func beginHandingOn() { passing += 1 }
+
+    /// It has been, and who is told of that is told now: whatever comes after a close would be lost.
+    func endHandingOn() {
+        noria.loop.post {
+            self.passing -= 1
+            self.closeWhenEmpty()
+        }
     }
 
     /// Those that were accepted for another loop are on their way here and back.

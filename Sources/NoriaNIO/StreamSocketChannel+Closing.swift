@@ -9,8 +9,9 @@ internal import Synchronization
 /// The end of a connection. Loop thread only.
 ///
 /// To the pipeline a close is done at once. The descriptor of a server's connection goes on for a
-/// while: closed at once it would answer what the peer has on its way by a reset, which may eat the
-/// last response, and is an error to a client whose next request met the end of its connection.
+/// while: what was flushed is still sent, and what the peer has on its way is not answered by a
+/// reset, which may eat the last response, and is an error to a client whose next request met the end
+/// of its connection.
 extension StreamSocketChannel {
     func close0(error: any Error, mode: CloseMode, promise: EventLoopPromise<Void>?) {
         guard phase != .closed else {
@@ -55,23 +56,28 @@ extension StreamSocketChannel {
 
     private func closeAll(_ error: any Error, _ promise: EventLoopPromise<Void>?) {
         let wasActive = phase == .active
-        if wasActive, mayStillSend(error) { linger = .due }
         let wasRegistered = phase != .fresh
+        let lingers = wasActive && mayStillSend(error)
         phase = .closed
         active.store(false, ordering: .relaxed)
-        if let receiveToken { engine.cancel(receiveToken) }
-        if let sendToken { engine.cancel(sendToken) }
+        if lingers {
+            linger = Linger(timer: armLinger())
+        } else {
+            if let receiveToken { engine.cancel(receiveToken) }
+            if let sendToken { engine.cancel(sendToken) }
+        }
         giveUpConnecting(error)
         let isLast = !isWithKernel
         // The memory of a send under way is the kernel's until its completion.
-        let promises = sendToken == nil ? pending.removeAll() : []
+        let promises =
+            lingers ? pending.keepFlushed() : sendToken == nil ? pending.removeAll() : []
         for promise in promises { promise.fail(error) }
         if case .closing(let promise) = outputEnd { promise?.fail(error) }
         promise?.succeed()
         let operations = pipeline.syncOperations
         if wasActive { operations.fireChannelInactive() }
         if wasRegistered { operations.fireChannelUnregistered() }
-        if isLast { release() }
+        if lingers { goOnLingering() } else if isLast { giveUpDescriptor() }
         noria.loop.post {
             self.removeHandlers(pipeline: self.pipeline)
             self.closePromise.succeed()
@@ -80,7 +86,7 @@ extension StreamSocketChannel {
 
     // MARK: After the close
 
-    /// How long the peer has to hear of the end: more than a round trip.
+    /// How long the peer may take nothing and send nothing: more than a round trip.
     private static let lingerNanoseconds: UInt64 = 500_000_000
 
     private func mayStillSend(_ error: any Error) -> Bool {
@@ -91,17 +97,31 @@ extension StreamSocketChannel {
         if case ChannelError.eof? = error as? ChannelError { true } else { false }
     }
 
-    /// Gives the number back when the peer has ended, too; nothing of ours is with the kernel.
-    func release() {
-        for promise in pending.removeAll() { promise.fail(ChannelError.ioOnClosedChannel) }
-        guard case .due = linger else { return giveUpDescriptor() }
-        try? Socket.shutDownWriting(fd)
+    private func armLinger() -> TimerID {
         let end = MonotonicClock.now &+ Self.lingerNanoseconds
-        linger = .on(noria.loop.addTimer(at: end, owner: self))
-        discard()
+        return noria.loop.addTimer(at: end, owner: self)
     }
 
-    /// Reads what nobody wants any more, a little in a turn.
+    /// Sends what was flushed, ends our direction, and reads what nobody wants any more.
+    private func goOnLingering() {
+        while sendToken == nil, let (start, count) = pending.next() {
+            guard count > 0 else {
+                pending.sent(0) { _ in }
+                continue
+            }
+            switch engine.submit(.send(fd, start, count: count), owner: self) {
+            case .pending(let token): sendToken = token
+            case .done(let completion): guard sentLate(completion.result) else { return }
+            }
+        }
+        if pending.isEmpty, linger?.hasEndedOutput == false {
+            linger?.hasEndedOutput = true
+            try? Socket.shutDownWriting(fd)
+        }
+        if receiveToken == nil, linger?.hasInputEnded == false { discard() }
+    }
+
+    /// A little in a turn.
     private func discard() {
         for _ in 0..<4 {
             switch engine.submit(.receive(fd), owner: self) {
@@ -110,24 +130,72 @@ extension StreamSocketChannel {
                 return
             case .done(let completion):
                 if let id = completion.buffer { engine.giveBack(id) }
-                guard completion.result > 0 else { return giveUpDescriptor() }
+                guard discarded(completion.result) else { return }
             }
         }
-        noria.loop.post { if case .on = self.linger, self.receiveToken == nil { self.discard() } }
+        noria.loop.post { if self.linger != nil, self.receiveToken == nil { self.discard() } }
     }
 
-    func discarded(_ result: Int32) {
-        if result > 0 { discard() } else { giveUpDescriptor() }
+    /// Whether there may be more.
+    private func discarded(_ result: Int32) -> Bool {
+        guard result <= 0 else {
+            linger?.hasProgressed = true
+            return true
+        }
+        linger?.hasInputEnded = true
+        giveUpWhenDone()
+        return false
     }
 
-    func lingerIsOver() {
-        linger = .on(nil)
-        if let receiveToken { engine.cancel(receiveToken) } else { giveUpDescriptor() }
+    /// Whether there may be more.
+    private func sentLate(_ result: Int32) -> Bool {
+        guard result >= 0 else {
+            endLingering()
+            return false
+        }
+        linger?.hasProgressed = true
+        pending.sent(Int(result)) { _ in }
+        return true
+    }
+
+    /// What the kernel says after the close.
+    func completeLate(_ completion: Completion, isReceive: Bool) {
+        guard linger != nil else { return giveUpWhenDone() }
+        if isReceive {
+            if discarded(completion.result) { discard() }
+        } else if sentLate(completion.result) {
+            goOnLingering()
+            giveUpWhenDone()
+        }
+    }
+
+    func lingerTimeIsUp() {
+        guard linger?.hasProgressed == true else { return endLingering() }
+        linger?.hasProgressed = false
+        linger?.timer = armLinger()
+    }
+
+    private func endLingering() {
+        if let timer = linger?.timer { noria.loop.cancelTimer(timer) }
+        linger = nil
+        if let receiveToken { engine.cancel(receiveToken) }
+        if let sendToken { engine.cancel(sendToken) }
+        giveUpWhenDone()
+    }
+
+    /// Gives the number back when the peer has ended, too, and nothing of ours is with the kernel.
+    private func giveUpWhenDone() {
+        guard !isWithKernel else { return }
+        guard let linger else { return giveUpDescriptor() }
+        if linger.hasInputEnded, pending.isEmpty { giveUpDescriptor() }
     }
 
     private func giveUpDescriptor() {
-        if case .on(let timer?) = linger { noria.loop.cancelTimer(timer) }
-        linger = .none
+        guard !isGone else { return }
+        isGone = true
+        if let timer = linger?.timer { noria.loop.cancelTimer(timer) }
+        linger = nil
+        for promise in pending.removeAll() { promise.fail(ChannelError.ioOnClosedChannel) }
         engine.backend.deregister(fd)
         Descriptor.close(fd)
         noria.loop.countConnection(-1, isAccepted: false)

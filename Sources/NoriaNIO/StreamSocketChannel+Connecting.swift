@@ -73,7 +73,7 @@ extension StreamSocketChannel {
     }
 
     func timerFired(_ context: UInt) {
-        if case .on = linger { return lingerIsOver() }
+        if linger != nil { return lingerTimeIsUp() }
         guard let attempt, let timeout = settings.connectTimeout else { return }
         attempt.timer = nil
         close0(error: ChannelError.connectTimeout(timeout), mode: .all, promise: nil)

@@ -28,7 +28,8 @@ final class StreamSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
 
     @exclusivity(unchecked) var phase = Phase.fresh
     /// After the close, while the peer may not know of it.
-    @exclusivity(unchecked) var linger = Linger.none
+    @exclusivity(unchecked) var linger: Linger?
+    @exclusivity(unchecked) var isGone = false
     /// Of a client, from `connect0` to its end.
     @exclusivity(unchecked) var attempt: ConnectAttempt?
     @exclusivity(unchecked) var receiveToken: Token?
@@ -46,9 +47,12 @@ final class StreamSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
 
     enum Phase { case fresh, registered, active, closed }
     typealias Addresses = (local: NIOCore::SocketAddress?, remote: NIOCore::SocketAddress?)
-    enum Linger {
-        case none, due
-        case on(TimerID?)
+    struct Linger {
+        var timer: TimerID
+        /// Since the timer was set.
+        var hasProgressed = false
+        var hasEndedOutput = false
+        var hasInputEnded = false
     }
     enum OutputEnd {
         case open
@@ -287,29 +291,24 @@ final class StreamSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
     }
 
     func complete(_ completion: Completion, kind: Submission.Kind) {
-        if kind == .connect {
-            attempt?.token = nil
-            guard phase != .closed else { return releaseWhenDone() }
-            connected(completion.result)
-        } else if kind == .receive {
-            receiveToken = nil
-            guard phase != .closed else {
-                if let id = completion.buffer { engine.giveBack(id) }
-                if case .on = linger { return discarded(completion.result) }
-                return releaseWhenDone()
-            }
+        switch kind {
+        case .connect: attempt?.token = nil
+        case .receive: receiveToken = nil
+        default: sendToken = nil
+        }
+        guard phase != .closed else {
+            if let id = completion.buffer { engine.giveBack(id) }
+            return completeLate(completion, isReceive: kind == .receive)
+        }
+        switch kind {
+        case .connect: connected(completion.result)
+        case .receive:
             received(completion)
             receive()
-        } else {
-            sendToken = nil
-            guard phase != .closed else { return releaseWhenDone() }
+        default:
             sent(completion.result)
             send()
         }
-    }
-
-    private func releaseWhenDone() {
-        if !isWithKernel { release() }
     }
 }
 #endif

@@ -45,6 +45,14 @@ struct HouseTests {
             ]
         ),
         Floor(
+            target: "NoriaHummingbird",
+            modules: [
+                "Noria", "NoriaNIO", "NoriaSystem", "NIOCore", "NIOHTTP1", "NIOPosix", "NIOSSL",
+                "Hummingbird", "HummingbirdCore", "HummingbirdTLS", "HTTPTypes", "NIOHTTPTypes",
+                "Logging", "ServiceLifecycle", "FoundationEssentials",
+            ]
+        ),
+        Floor(
             target: "NoriaCommand",
             modules: [
                 "Noria", "NoriaSystem", "SystemPackage", "Synchronization", "ArgumentParser",

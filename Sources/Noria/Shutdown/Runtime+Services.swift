@@ -48,9 +48,9 @@ protocol DrainsInParts: Drainable {
 }
 
 /// Who is in a service group of ours.
-enum ServiceScope {
+package enum ServiceScope {
     /// What is bound here drains when its service's turn comes, and not before.
-    @TaskLocal static var isInService = false
+    @TaskLocal package static var isInService = false
 }
 
 /// The services of one `run(services:)`.

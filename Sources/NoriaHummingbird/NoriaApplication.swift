@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+#if Hummingbird
+public import Hummingbird
+internal import HummingbirdCore
+internal import HummingbirdTLS
+internal import HTTPTypes
+public import Logging
+public import NIOCore
+internal import NIOHTTP1
+internal import NIOPosix
+public import NIOSSL
+internal import Noria
+internal import NoriaNIO
+public import ServiceLifecycle
+
+/// A Hummingbird application whose server runs on Noria's loops, in the place of `Application`.
+///
+/// Router, middleware and context stay as they are. The tasks that answer run on the connection's
+/// own loop; the runtime's shutdown drains it, and so does a graceful shutdown of its service group.
+/// Make it where a runtime runs, and run it there: `try await application.run()`, or in
+/// `runtime.run(services:)`.
+public struct NoriaApplication<Responder: HTTPResponder>: ApplicationProtocol
+where Responder.Context: InitializableFromSource<ApplicationRequestContextSource> {
+    /// Where it listens.
+    public enum Address: Sendable {
+        case hostname(String, port: Int)
+        case unixDomainSocket(path: String)
+
+        fileprivate var ofServer: HTTPServer.Address {
+            switch self {
+            case .hostname(let host, let port): .hostname(host, port: port)
+            case .unixDomainSocket(let path): .unixDomainSocket(path: path)
+            }
+        }
+    }
+
+    /// What it speaks.
+    public enum Transport: Sendable {
+        case http1
+        case tls(TLSConfiguration)
+    }
+
+    /// The router's.
+    public let responder: Responder
+    /// The server's name and its backlog; address and availability of connections are not used, for they
+    /// are Hummingbird's own.
+    public var configuration: ApplicationConfiguration
+    /// Services that run beside the server, and end after it.
+    public var services: [any Service]
+    /// Where it writes to.
+    public var logger: Logger
+
+    private let address: Address
+    private let transport: Transport
+    private let headerTimeout: Duration
+    private let onServerRunning: @Sendable (any Channel) async -> Void
+    private let group: NoriaEventLoopGroup?
+
+    /// An application over a router, or whatever else builds a responder.
+    ///
+    /// `headerTimeout` is how long a request's head may take to come, from its first byte, the first
+    /// of a connection from its begin: 10 s. What takes longer is closed: a client that sends a byte
+    /// a second holds nothing.
+    public init<Builder: HTTPResponderBuilder>(
+        router: Builder,
+        address: Address = .hostname("127.0.0.1", port: 8080),
+        transport: Transport = .http1,
+        configuration: ApplicationConfiguration = ApplicationConfiguration(),
+        headerTimeout: Duration = .seconds(10),
+        services: [any Service] = [],
+        onServerRunning: @escaping @Sendable (any Channel) async -> Void = { _ in },
+        logger: Logger? = nil
+    ) where Builder.Responder == Responder {
+        responder = router.buildResponder()
+        self.configuration = configuration
+        self.services = services
+        self.logger =
+            logger ?? Runtime.current?.configuration.logger ?? Logger(label: "Hummingbird")
+        self.address = address
+        self.transport = transport
+        self.headerTimeout = headerTimeout
+        self.onServerRunning = onServerRunning
+        group = Runtime.current.map(NoriaEventLoopGroup.init)
+    }
+
+    /// The runtime's loops; SwiftNIO's own where the application was made without a runtime.
+    public var eventLoopGroup: any NIOCore::EventLoopGroup {
+        group ?? MultiThreadedEventLoopGroup.singleton
+    }
+
+    /// Serves until the runtime, or the group that this runs in, is shut down.
+    ///
+    /// - Throws: `SocketAddressError`, an `Errno` of the system, what a service throws;
+    ///   `CancellationError` when there is no runtime.
+    public func run() async throws {
+        guard let group else {
+            logger.error(
+                "\(Self.self): no runtime ran where it was made: make it in 'Runtime.main'"
+            )
+            throw CancellationError()
+        }
+        let server = HTTPServer(
+            address: address.ofServer,
+            configuration: configuration,
+            headerTimeout: headerTimeout,
+            group: group,
+            logger: logger,
+            onServerRunning: onServerRunning
+        )
+        let http1 = HTTP1Channel(
+            responder: answer,
+            configuration: HTTP1Channel.Configuration(additionalChannelHandlers: [HeadWatcher()])
+        )
+        let serverService: any Service =
+            switch transport {
+            case .http1: ServerService { try await server.run(http1) }
+            case .tls(let configuration):
+                try Self.secured(http1, configuration, server)
+            }
+        guard !services.isEmpty else { return try await serverService.run() }
+        try await ServiceGroup(
+            configuration: ServiceGroupConfiguration(
+                services: (services + [serverService]).map {
+                    ServiceGroupConfiguration.ServiceConfiguration(service: $0)
+                },
+                logger: logger
+            )
+        ).run()
+    }
+
+    private static func secured(
+        _ channel: HTTP1Channel,
+        _ configuration: TLSConfiguration,
+        _ server: HTTPServer
+    ) throws -> any Service {
+        let secured = try TLSChannel(channel, tlsConfiguration: configuration)
+        return ServerService { try await server.run(secured) }
+    }
+
+    @concurrent
+    private func answer(
+        _ request: Request,
+        _ writer: consuming ResponseWriter,
+        _ channel: any Channel
+    ) async throws {
+        var logger = logger
+        logger[metadataKey: "hb.request.id"] = .stringConvertible(RequestID())
+        let context = Responder.Context(
+            source: ApplicationRequestContextSource(channel: channel, logger: logger)
+        )
+        var response: Response
+        do {
+            response = try await responder.respond(to: request, context: context)
+        } catch let error as HTTPParserError {
+            throw error
+        } catch {
+            logger.debug("an error that is no response: \(error)")
+            response = Response(status: .internalServerError)
+        }
+        response.headers[.date] = HTTPDate.now
+        if let name = configuration.serverName { response.headers[.server] = name }
+        do {
+            try await writer.write(response: response.head, body: response.body)
+        } catch is HTTPParserError {
+            // It would be answered by a second head.
+            throw ChannelError.inputClosed
+        }
+    }
+}
+
+/// A service of one closure.
+private struct ServerService: Service {
+    let serve: @Sendable () async throws -> Void
+    func run() async throws { try await serve() }
+}
+#endif

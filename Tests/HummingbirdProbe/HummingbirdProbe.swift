@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+import Glibc
+
+#if Hummingbird
+import Hummingbird
+import HummingbirdCore
+import NIOCore
+import NIOSSL
+import Noria
+import NoriaHummingbird
+
+/// One Hummingbird service, on Noria's loops and on SwiftNIO's: `noria`, `noria CERTIFICATE KEY`, or
+/// `stock`.
+@main
+enum HummingbirdProbe {
+    private static let arguments = Array(CommandLine.arguments.dropFirst())
+
+    static func main() {
+        switch (arguments.first, arguments.count) {
+        case ("noria", 1), ("noria", 3):
+            Runtime.main { runtime in try await onNoria(runtime) }
+        case ("service", 1):
+            Runtime.main { runtime in
+                try await runtime.run(services: [
+                    NoriaApplication(
+                        router: router(),
+                        address: .hostname("127.0.0.1", port: 0),
+                        onServerRunning: say
+                    )
+                ])
+            }
+        case ("stock", 1): stock()
+        default:
+            print("usage: NoriaHummingbirdProbe noria [CERTIFICATE KEY] | service | stock")
+            exit(64)
+        }
+    }
+
+    private static func router() -> Router<BasicRequestContext> {
+        let router = Router()
+        router.get("/") { _, _ in "hello" }
+        router.get("bytes/:count") { _, context in
+            let count = try context.parameters.require("count", as: Int.self)
+            return Response(
+                status: .ok,
+                headers: [.contentLength: "\(count)"],
+                body: ResponseBody { writer in
+                    var position = 0
+                    while position < count {
+                        let size = min(65_536, count - position)
+                        let start = position % 251
+                        try await writer.write(ByteBuffer(bytes: pattern[start..<start + size]))
+                        position += size
+                    }
+                    try await writer.finish(nil)
+                }
+            )
+        }
+        router.post("count") { request, _ in
+            var (count, sum): (Int, UInt32) = (0, 0)
+            for try await piece in request.body {
+                count += piece.readableBytes
+                piece.withUnsafeReadableBytes { bytes in
+                    for byte in bytes { sum = sum &* 31 &+ UInt32(byte) }
+                }
+            }
+            return "\(count) \(sum)\n"
+        }
+        return router
+    }
+
+    private static let pattern = (0..<65_536 + 251).map { UInt8($0 % 251) }
+
+    @Sendable
+    private static func say(_ channel: any Channel) async {
+        print("listening on 127.0.0.1:\(channel.localAddress?.port ?? 0)")
+        fflush(nil)
+    }
+
+    private static func onNoria(_ runtime: Runtime) async throws {
+        var transport = NoriaApplication<RouterResponder<BasicRequestContext>>.Transport.http1
+        if arguments.count == 3 {
+            transport = .tls(
+                TLSConfiguration.makeServerConfiguration(
+                    certificateChain: try NIOSSLCertificate.fromPEMFile(arguments[1])
+                        .map { .certificate($0) },
+                    privateKey: .privateKey(try NIOSSLPrivateKey(file: arguments[2], format: .pem))
+                )
+            )
+        }
+        let timeout = getenv("HEADER_TIMEOUT_MS").flatMap { Int(String(cString: $0)) } ?? 10_000
+        let application = NoriaApplication(
+            router: router(),
+            address: .hostname("127.0.0.1", port: 0),
+            transport: transport,
+            configuration: ApplicationConfiguration(serverName: "probe"),
+            headerTimeout: .milliseconds(timeout),
+            onServerRunning: say
+        )
+        try await application.run()
+    }
+
+    private static func stock() {
+        let done = Task {
+            let application = Application(
+                router: router(),
+                configuration: ApplicationConfiguration(address: .hostname("127.0.0.1", port: 0)),
+                onServerRunning: say
+            )
+            try await application.runService()
+            exit(0)
+        }
+        withExtendedLifetime(done) { while true { pause() } }
+    }
+}
+#else
+@main
+enum HummingbirdProbe {
+    static func main() {
+        print("built without the trait Hummingbird")
+        exit(64)
+    }
+}
+#endif
