@@ -8,12 +8,15 @@ internal import NIOHTTPTypes
 /// first of a connection is waited for from its begin.
 ///
 /// It stands before everything else, where bytes are bytes; `HeadWatcher` tells it of heads and ends.
+/// A timer is not set for each request: one that is there looks when it fires.
 final class HeaderTimeout: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
 
     private let timeout: TimeAmount
     private var timer: Scheduled<Void>?
+    /// When the head began that is not here yet.
+    private var began: NIODeadline?
     private var isInRequest = false
 
     init(_ timeout: TimeAmount) { self.timeout = timeout }
@@ -36,15 +39,23 @@ final class HeaderTimeout: ChannelInboundHandler {
     func handlerRemoved(context: ChannelHandlerContext) { timer?.cancel() }
 
     private func begin(_ context: ChannelHandlerContext) {
-        guard !isInRequest, timer == nil else { return }
-        let channel = context.channel
-        timer = context.eventLoop.scheduleTask(in: timeout) { channel.close(promise: nil) }
+        guard !isInRequest, began == nil else { return }
+        began = .now()
+        if timer == nil { look(context, in: timeout) }
+    }
+
+    private func look(_ context: ChannelHandlerContext, in time: TimeAmount) {
+        timer = context.eventLoop.assumeIsolated().scheduleTask(in: time) {
+            self.timer = nil
+            guard let began = self.began else { return }
+            let left = began + self.timeout - .now()
+            if left <= .zero { context.close(promise: nil) } else { self.look(context, in: left) }
+        }
     }
 
     fileprivate func headCame() {
         isInRequest = true
-        timer?.cancel()
-        timer = nil
+        began = nil
     }
 
     fileprivate func requestEnded() { isInRequest = false }
