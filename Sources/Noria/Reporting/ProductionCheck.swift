@@ -104,8 +104,9 @@ extension ProductionCheck {
             ? Self(
                 "optimised build",
                 "no",
-                advice: "a request takes ten times the processor time: build with"
-                    + " 'swift build -c release'"
+                // 6.0 µs of CPU time for 3.8, 1 KiB and epoll; code that computes loses far more.
+                advice: "an echo takes 1.6 times the processor time, and code that computes far"
+                    + " more: build with 'swift build -c release'"
             )
             : Self("optimised build", "yes", advice: nil)
     }
