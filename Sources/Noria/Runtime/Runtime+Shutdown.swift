@@ -48,9 +48,10 @@ extension Runtime {
     /// Has the shutdown reach what is in hand here: `cancelBody` cancels the body.
     func beginShutdown(_ cancelBody: @escaping @Sendable () -> Void) {
         shutdown.on { actions in
+            actions.cancellable = { [self] in spawned.cancellable }
             actions.cancelTasks = { [self] in
                 cancelBody()
-                return spawned.cancel()
+                spawned.cancel()
             }
             actions.cancelLate = { [self] in cancelPlainTasks() }
             actions.unended = { [self] in unended() }

@@ -55,11 +55,13 @@ final class SpawnedTasks: Sendable {
     }
 
     /// The names of those that have not ended.
-    var names: [String] {
+    var names: [String] { cancellable + state.withLock { [$0.endAction].compactMap(\.self) } }
+
+    /// The same without what is done at the end, which is not cancelled.
+    var cancellable: [String] {
         state.withLock { state in
             (state.isBodyRunning ? ["body"] : [])
                 + state.tasks.sorted { $0.key < $1.key }.map(\.value.name)
-                + [state.endAction].compactMap(\.self)
         }
     }
 
@@ -74,17 +76,14 @@ final class SpawnedTasks: Sendable {
         }
     }
 
-    /// Cancels all, those to come included; the names of those that had not ended.
-    func cancel() -> [String] {
-        let (names, tasks) = state.withLock { state in
+    /// Cancels all, those to come included.
+    func cancel() {
+        let tasks = state.withLock { state in
             state.isCancelled = true
-            let tasks = state.tasks.sorted { $0.key < $1.key }.map(\.value)
-            let names = (state.isBodyRunning ? ["body"] : []) + tasks.map(\.name)
-            return (names, tasks.compactMap(\.task))
+            return state.tasks.sorted { $0.key < $1.key }.compactMap(\.value.task)
         }
         // Outside of the lock: a cancellation handler may spawn.
         for task in tasks { task.cancel() }
-        return names
     }
 
     /// Whether there are tasks to wait for.

@@ -67,8 +67,9 @@ public final class Shutdown: Sendable {
     struct Actions: Sendable {
         /// When the end is asked for, on the thread that asks.
         var onRequest: [@Sendable () -> Void] = []
-        /// Cancels the tasks, and names those that it met.
-        var cancelTasks: (@Sendable () -> [String])?
+        /// Names the tasks that `cancelTasks` cancels.
+        var cancellable: (@Sendable () -> [String])?
+        var cancelTasks: (@Sendable () -> Void)?
         /// Cancels those that may be there to end others in order, and so have a while for it.
         var cancelLate: (@Sendable () -> [String])?
         /// Names those that have not ended.
@@ -180,7 +181,10 @@ public final class Shutdown: Sendable {
             case .announce: announce()
             case .drain: loop.perform { self.drain() }
             case .cancel:
-                noteCancelled(state.withLock { $0.actions.cancelTasks }?() ?? [])
+                // Said first: on a further signal the run may be over before this thread goes on.
+                let actions = state.withLock { $0.actions }
+                noteCancelled(actions.cancellable?() ?? [])
+                actions.cancelTasks?()
             case .cancelLate:
                 noteCancelled(state.withLock { $0.actions.cancelLate }?() ?? [])
             case .abort:
