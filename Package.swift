@@ -103,7 +103,9 @@ let package = Package(
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: house),
         .executableTarget(
             name: "NoriaProbe",
-            dependencies: ["Noria", "NoriaEngine", "NoriaSystem", metrics, lifecycle],
+            dependencies: [
+                "Noria", "NoriaEngine", "NoriaSystem", "TestSupport", metrics, lifecycle,
+            ],
             path: "Tests/NoriaProbe",
             swiftSettings: house
         ),

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import Glibc
 import Noria
+import TestSupport
 
 /// What a process holds after a run, against what it held before: measured from the first run on.
 enum Restored {
     private struct Holdings: Equatable {
-        let descriptorCount = NoriaProbe.descriptorCount
-        let threadCount = NoriaProbe.threadCount
+        /// What each descriptor is, not its number.
+        let descriptors = LeakCheck(of: getpid()).descriptors
+        let threads = LeakCheck.entries(of: "/proc/self/task").map { thread in
+            (try? LeakCheck.text(of: "/proc/self/task/\(thread)/comm")) ?? "gone"
+        }.sorted()
         /// Handler and flags of every signal.
         let dispositions: [[UInt]] = (1...64).map { (number: Int32) in
             var action = sigaction()
@@ -130,8 +134,8 @@ enum Restored {
         }
         print("\(name): \(after == before)")
         guard after != before else { return }
-        print("  descriptors \(before.descriptorCount) then \(after.descriptorCount)")
-        print("  threads \(before.threadCount) then \(after.threadCount)")
+        print("  descriptors \(before.descriptors) then \(after.descriptors)")
+        print("  threads \(before.threads) then \(after.threads)")
         print("  signals \(before.dispositions == after.dispositions)")
     }
 }

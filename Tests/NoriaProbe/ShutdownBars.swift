@@ -37,11 +37,12 @@ enum ShutdownBars {
         } catch { say("failed: \(error)") }
     }
 
-    /// Reads a request of 1,000 bytes in one of the ways, and answers with it.
+    /// Reads a request of 1,000 bytes in one of the ways, `FORM HOST`, and answers with it.
     static func form() {
-        let form = CommandLine.arguments.last ?? ""
+        let words = CommandLine.arguments.dropFirst(2)
+        guard let form = words.first, let host = words.last else { return }
         Runtime.main { _ in
-            let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
+            let listener = try await TCPListener.bind(host: host, port: 0)
             say("listening on \(listener.localAddress)")
             try await listener.serve { connection in
                 while let request = try await read(form, connection.inbound) {
