@@ -63,18 +63,31 @@ package struct Child: Sendable {
         return children
     }
 
-    /// A child that has ended and that nobody has waited for, or nil; it is left as it is.
+    /// A child of this thread's that has ended and that nobody has waited for, or nil; it is left as
+    /// it is.
+    ///
+    /// The kernel knows which thread started a child, and gives those of a process that has ended to
+    /// the first thread of number 1 (`__WNOTHREAD`, waitid since Linux 4.7).
     package static func firstZombie() -> Int32? {
-        var info = siginfo_t()
-        let result = waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT)
-        let processID = info._sifields._sigchld.si_pid
-        return result == 0 && processID != 0 ? processID : nil
+        endedChild(P_ALL, 0, WNOWAIT)
     }
 
-    /// Takes the end of a child that nobody waits for.
+    /// Whether this is such a child.
+    package static func isZombieOfThisThread(_ processID: Int32) -> Bool {
+        endedChild(P_PID, processID, WNOWAIT) != nil
+    }
+
+    /// Takes the end of a child of this thread's that nobody waits for.
     package static func reapOrphan(_ processID: Int32) {
+        _ = endedChild(P_PID, processID, 0)
+    }
+
+    private static func endedChild(_ kind: idtype_t, _ number: Int32, _ option: Int32) -> Int32? {
         var info = siginfo_t()
-        _ = waitid(P_PID, id_t(processID), &info, WEXITED | WNOHANG)
+        let options = WEXITED | WNOHANG | Int32(__WNOTHREAD) | option
+        let result = waitid(kind, id_t(number), &info, options)
+        let processID = info._sifields._sigchld.si_pid
+        return result == 0 && processID != 0 ? processID : nil
     }
 
     package func signal(_ number: Int32) { _ = noria_signal_child(descriptor, number) }

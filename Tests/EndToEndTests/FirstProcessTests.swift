@@ -23,7 +23,9 @@ struct FirstProcessTests {
         try process.expectExit(.code(0), seconds: 60)
         let lines = try process.output.all().split(separator: "\n").map(String.init)
         let errors = try process.errors.all()
-        let expected = ["number 1", "parent: 5", "worker: xxxx", "own: 7", "no zombie"]
+        let expected = [
+            "number 1", "late: 9", "parent: 5", "worker: xxxx", "own: 7", "no zombie",
+        ]
         #expect(lines == expected, "\(lines) \(errors)")
     }
 }

@@ -8,6 +8,7 @@ enum FirstProcess {
     static func run() {
         Runtime.main(NoriaProbe.configuration) { runtime in
             print("number \(getpid())")
+            print("late: \(try await runtime.blocking.run { endedLate() })")
             // A child of this process ends at once, and leaves a child of its own behind.
             let parent = try await runtime.blocking.run {
                 ended(shell("(sleep 0.1; exit 3) & exit 5"))
@@ -25,6 +26,16 @@ enum FirstProcess {
             kill(getpid(), SIGTERM)
             try await runtime.shutdown.requested()
         }
+    }
+
+    /// The exit code of a child of this thread's that nobody has waited for while an orphan, which
+    /// ended later, was reaped.
+    private static func endedLate() -> Int32 {
+        let late = shell("exit 9")
+        while !Child.children().contains(where: { $0 == (late, true) }) { usleep(2000) }
+        _ = ended(shell("(sleep 0.1; exit 3) & exit 5"))
+        while Child.children().contains(where: { $0.processID != late }) { usleep(2000) }
+        return ended(late)
     }
 
     private static func shell(_ script: String) -> pid_t {

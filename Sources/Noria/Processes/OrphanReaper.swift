@@ -4,10 +4,12 @@ internal import NoriaSystem
 
 /// Reaps those whose parent has ended, where this process is the first of its namespace.
 ///
-/// The kernel makes them children of number 1, and their entries stay until that one has waited for
-/// them. Who started a child waits for it when it ends, by a descriptor as a rule, and must find it:
-/// so only a zombie is reaped that is still there at a third look, two seconds after the first.
-/// Between two looks lies a turn, in which this loop's own worker processes are waited for.
+/// The kernel makes them children of number 1's main thread, and their entries stay until that one
+/// has waited for them. A child that another thread started is none of the main thread's, and never
+/// looked at. Who started one on the main thread waits for it when it ends, by a descriptor as a
+/// rule, and must find it: so only a zombie is reaped that is still there at a third look, two
+/// seconds after the first. Between two looks lies a turn, in which this loop's own worker processes
+/// are waited for.
 struct OrphanWatch {
     private var looks: [Int32: Int] = [:]
     private static let patience = 3
@@ -23,7 +25,7 @@ struct OrphanWatch {
 
 /// The looks, once a second: one system call while nobody has ended.
 ///
-/// Loop thread only.
+/// The loop is the main thread's. Loop thread only.
 final class OrphanReaper: TimerOwner {
     private let loop: EventLoop
     private var watch = OrphanWatch()
@@ -47,6 +49,7 @@ final class OrphanReaper: TimerOwner {
             return
         }
         let zombies = Child.children().filter(\.isZombie).map(\.processID)
+            .filter(Child.isZombieOfThisThread)
         // Without /proc there is the one that the kernel names.
         for orphan in watch.orphans(among: zombies.isEmpty ? [first] : zombies) {
             Child.reapOrphan(orphan)
