@@ -63,6 +63,30 @@ struct SupervisorTests {
         #expect(!manager.hasMessage(within: 0))
     }
 
+    @Test(
+        "a cache that is warm before there is a listener makes nobody ready",
+        arguments: Backends.all
+    )
+    func warmBefore(backend: String) throws {
+        let manager = try NotifySocket()
+        let process = try start(["warm before"], backend, manager)
+        try process.output.line(containing: "warm")
+        #expect(!manager.hasMessage(within: 50))
+        process.signal(SIGUSR2)
+        #expect(try manager.receive().lines == ["READY=1"])
+        process.signal(SIGTERM)
+        try process.expectExit(.code(0))
+    }
+
+    @Test("a program without a listener says itself that it is ready")
+    func withoutListener() throws {
+        let manager = try NotifySocket()
+        let process = try start(["no listener"], Backends.all[0], manager)
+        #expect(try manager.receive().lines == ["READY=1"])
+        process.signal(SIGTERM)
+        try process.expectExit(.code(0))
+    }
+
     @Test("a reload is told at its begin and its end", arguments: Backends.all)
     func reload(backend: String) throws {
         let manager = try NotifySocket()

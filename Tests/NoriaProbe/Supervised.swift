@@ -14,6 +14,8 @@ enum Supervised {
         let kind = arguments.first ?? ""
         Runtime.main { runtime in
             switch kind {
+            case "warm before": try await warmBefore(runtime)
+            case "no listener": try await withoutListener(runtime)
             case "slow start": try await slowStart(runtime)
             case "reload": try await reload(runtime)
             case "blocked": try await blocked(runtime)
@@ -40,6 +42,20 @@ enum Supervised {
             for await _ in runtime.signals(.user2) { runtime.health.setReady("cache") }
         }
         try await serve(try await TCPListener.bind(host: "127.0.0.1", port: 0))
+    }
+
+    /// Warm before there is a listener: nobody is to connect yet.
+    private static func warmBefore(_ runtime: Runtime) async throws {
+        runtime.health.setNotReady("cache", because: "cold")
+        runtime.health.setReady("cache")
+        say("warm")
+        for await _ in runtime.signals(.user2) { break }
+        try await serve(try await TCPListener.bind(host: "127.0.0.1", port: 0))
+    }
+
+    private static func withoutListener(_ runtime: Runtime) async throws {
+        runtime.health.setReady("start")
+        try await runtime.shutdown.requested()
     }
 
     private static func reload(_ runtime: Runtime) async throws {

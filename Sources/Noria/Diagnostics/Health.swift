@@ -12,8 +12,8 @@ public final class Health: Sendable {
     private let shutdown: Shutdown
     /// By the component that is not ready.
     private let components = Guarded<[String: String]>([:])
-    /// What is told when a component has become ready.
-    let onChange = Guarded<(@Sendable () -> Void)?>(nil)
+    /// What is told of `setReady`, and whether that is the program's word that it is ready.
+    let onReady = Guarded<(@Sendable (Bool) -> Void)?>(nil)
 
     /// How long a turn may last until nobody counts on its end: ten times the second that kubelet
     /// gives a probe.
@@ -56,10 +56,13 @@ public final class Health: Sendable {
 
     /// Takes a component's reason back.
     ///
+    /// Where there was none it says that the program is ready: what one without a listener tells
+    /// its service manager.
+    ///
     /// Any thread.
     public func setReady(_ component: String) {
-        components.withLock { $0[component] = nil }
-        onChange.withLock { $0 }?()
+        let hadReason = components.withLock { $0.removeValue(forKey: component) != nil }
+        onReady.withLock { $0 }?(!hadReason)
     }
 
     /// Says why a component can't do work now, in place of what was said of it before.

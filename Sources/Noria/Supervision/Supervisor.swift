@@ -18,12 +18,16 @@ final class Supervisor: Sendable {
     private let state = Guarded(State())
 
     private struct State {
+        /// A listener is served, or the program has said that it is ready.
+        var hasBegun = false
         var wasReady = false
         /// How many reloads are under way: two may overlap.
         var reloadCount = 0
         var isStopping = false
         /// What the manager's full queue has not taken, the oldest first.
         var untold: [String] = []
+        /// Somebody tells what is there and what comes meanwhile, now or when there is room.
+        var isTelling = false
     }
 
     init(_ health: Health, _ loop: EventLoop, _ isService: Bool, _ logger: Logger) {
@@ -51,18 +55,21 @@ final class Supervisor: Sendable {
         runtime.shutdown.on {
             $0.onRequest.append { [weak self] in self?.noteStopping(deadline) }
         }
-        health.onChange.withLock { $0 = { [weak self] in self?.noteReadiness() } }
+        health.onReady.withLock { $0 = { [weak self] in self?.noteReadiness(isBegin: $0) } }
         beginWatchdog(runtime.eventLoops)
     }
 
-    /// Says that the program is ready, once, when it is.
+    /// Says that the program is ready, once, when it is: it has begun, and has nothing against it.
     ///
     /// Any thread.
-    func noteReadiness() {
-        guard address != nil, health.isProgramReady else { return }
+    func noteReadiness(isBegin: Bool) {
+        guard address != nil else { return }
+        let isProgramReady = health.isProgramReady
         let isFirst = state.withLock { state in
-            defer { state.wasReady = true }
-            return !state.wasReady
+            state.hasBegun = state.hasBegun || isBegin
+            guard state.hasBegun, isProgramReady, !state.wasReady else { return false }
+            state.wasReady = true
+            return true
         }
         if isFirst { tell("READY=1") }
     }
@@ -93,18 +100,22 @@ final class Supervisor: Sendable {
     }
 
     /// Any thread; it never waits: what a full queue does not take is told a little later.
+    ///
+    /// Two who tell at one time: the second finds `isTelling`, and the first tells for both; it lets
+    /// go of that under the lock under which it has found nothing left.
     func tell(_ text: String) {
         guard address != nil else { return }
         let isFirst = state.withLock { state in
             state.untold.append(text)
-            return state.untold.count == 1
+            defer { state.isTelling = true }
+            return !state.isTelling
         }
         if isFirst { tellOn() }
     }
 
     fileprivate func tellOn() {
         guard let address else { return }
-        while let text = state.withLock({ $0.untold.first }) {
+        while let text = nextUntold() {
             do throws(Errno) {
                 try ServiceManager.notify(address, text)
             } catch .resourceTemporarilyUnavailable {
@@ -116,6 +127,13 @@ final class Supervisor: Sendable {
                 logger.error("NOTIFY_SOCKET: '\(text)' could not be told: \(error)")
             }
             state.withLock { _ = $0.untold.removeFirst() }
+        }
+    }
+
+    private func nextUntold() -> String? {
+        state.withLock { state in
+            if state.untold.isEmpty { state.isTelling = false }
+            return state.untold.first
         }
     }
 
@@ -199,5 +217,5 @@ extension Runtime {
     /// A listener is served from now on.
     ///
     /// Any thread.
-    package func noteServing() { supervisor.noteReadiness() }
+    package func noteServing() { supervisor.noteReadiness(isBegin: true) }
 }
