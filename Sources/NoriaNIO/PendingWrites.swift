@@ -90,27 +90,31 @@ struct PendingWrites: ~Copyable {
         piece = (UnsafeRawPointer(gathered.baseAddress.unsafelyUnwrapped), total)
     }
 
-    /// Counts what the kernel has taken of the piece; the promises of what is sent whole.
-    mutating func sent(_ count: Int, _ done: (EventLoopPromise<Void>) -> Void) {
+    /// Counts what the kernel has taken of the piece: the promises of what is sent whole.
+    ///
+    /// They are told when this has returned: who is told may write, flush or close, which come here.
+    mutating func sent(_ count: Int) -> [EventLoopPromise<Void>] {
         byteCount -= count
         if let (start, size) = piece {
             piece = count < size ? (start + count, size - count) : nil
             if piece == nil, let owner = owner.take() { owner.release() }
         }
+        var done: [EventLoopPromise<Void>] = []
         var left = count
         while flushedCount > 0 {
             let size = writes[writes.startIndex].buffer.readableBytes
             guard size <= left else {
                 if left > 0 { writes[writes.startIndex].buffer.moveReaderIndex(forwardBy: left) }
-                return
+                break
             }
             left -= size
             flushedCount -= 1
-            if let promise = writes.removeFirst().promise { done(promise) }
+            if let promise = writes.removeFirst().promise { done.append(promise) }
             if left == 0, flushedCount > 0, writes[writes.startIndex].buffer.readableBytes > 0 {
-                return
+                break
             }
         }
+        return done
     }
 
     /// Lets go of what was not flushed, and takes all promises: what is left is sent for nobody.

@@ -103,7 +103,9 @@ final class QuiescingHandler: ChannelDuplexHandler, @unchecked Sendable {
     fileprivate func abort() {
         listening.eventLoop.execute {
             self.listening.stopAtOnce()
-            for channel in self.channels.values { channel.close(promise: nil) }
+            for channel in self.channels.values {
+                (channel as? StreamSocketChannel)?.abort()
+            }
         }
     }
 

@@ -189,7 +189,11 @@ final class ServerSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
         if let rest = timer.take() { noria.loop.cancelTimer(rest) }
         if let acceptToken { engine.cancel(acceptToken) }
         do throws(Errno) {
-            if isUnix { try Socket.shutDown(fd) } else { try Socket.refuseNewConnections(fd) }
+            if isUnix {
+                try Socket.shutDownReading(fd)
+            } else {
+                try Socket.refuseNewConnections(fd)
+            }
         } catch { return empty() }
         guard !isUnix else { return empty() }
         timer = noria.loop.addTimer(
@@ -219,6 +223,7 @@ final class ServerSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
         guard phase != .closed else { return }
         phase = .emptying
         if let timer = timer.take() { noria.loop.cancelTimer(timer) }
+        if let acceptToken { engine.cancel(acceptToken) }
         closeWhenEmpty()
     }
 
@@ -233,9 +238,10 @@ final class ServerSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
         }
     }
 
-    /// Those that were accepted for another loop are on their way here and back.
+    /// Those that were accepted for another loop are on their way here and back, and an accept that
+    /// was cancelled may have one all the same.
     private func closeWhenEmpty() {
-        if phase == .emptying, passing == 0 {
+        if phase == .emptying, passing == 0, acceptToken == nil {
             close0(error: ChannelError.eof, mode: .all, promise: nil)
         }
     }
@@ -254,7 +260,7 @@ final class ServerSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
             return release()
         }
         accepted(completion.result)
-        if phase == .active { accept() }
+        if phase == .active { accept() } else { closeWhenEmpty() }
     }
 
     // MARK: Closing

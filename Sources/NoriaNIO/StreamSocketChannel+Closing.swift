@@ -8,10 +8,9 @@ internal import Synchronization
 
 /// The end of a connection. Loop thread only.
 ///
-/// To the pipeline a close is done at once. The descriptor of a server's connection goes on for a
-/// while: what was flushed is still sent, and what the peer has on its way is not answered by a
-/// reset, which may eat the last response, and is an error to a client whose next request met the end
-/// of its connection.
+/// To the pipeline a close is done at once. The descriptor goes on for a while: what was flushed is
+/// still sent, and what a client of ours has on its way is not answered by a reset, which may eat the
+/// last response, and is an error to one whose next request met the end of its connection.
 extension StreamSocketChannel {
     func close0(error: any Error, mode: CloseMode, promise: EventLoopPromise<Void>?) {
         guard phase != .closed else {
@@ -57,15 +56,13 @@ extension StreamSocketChannel {
     private func closeAll(_ error: any Error, _ promise: EventLoopPromise<Void>?) {
         let wasActive = phase == .active
         let wasRegistered = phase != .fresh
-        let lingers = wasActive && mayStillSend(error)
+        let awaitsPeer = mayStillSend(error)
+        let lingers = wasActive && !(error is IOError) && (awaitsPeer || pending.hasFlushed)
         phase = .closed
         active.store(false, ordering: .relaxed)
-        if lingers {
-            linger = Linger(timer: armLinger())
-        } else {
-            if let receiveToken { engine.cancel(receiveToken) }
-            if let sendToken { engine.cancel(sendToken) }
-        }
+        if lingers { linger = Linger(timer: armLinger(), hasInputEnded: !awaitsPeer) }
+        if let receiveToken, !lingers || !awaitsPeer { engine.cancel(receiveToken) }
+        if let sendToken, !lingers { engine.cancel(sendToken) }
         giveUpConnecting(error)
         let isLast = !isWithKernel
         // The memory of a send under way is the kernel's until its completion.
@@ -86,15 +83,15 @@ extension StreamSocketChannel {
 
     // MARK: After the close
 
-    /// How long the peer may take nothing and send nothing: more than a round trip.
+    /// How long the peer may take nothing of what is sent, or its end is waited for then.
+    ///
+    /// More than a round trip. What it sends meanwhile gives it no more time.
     private static let lingerNanoseconds: UInt64 = 500_000_000
 
+    /// A client of ours that has not ended: its next request may be on its way.
     private func mayStillSend(_ error: any Error) -> Bool {
-        parent != nil && !isInputClosed && !(error is IOError) && !isEnd(error)
-    }
-
-    private func isEnd(_ error: any Error) -> Bool {
-        if case ChannelError.eof? = error as? ChannelError { true } else { false }
+        if case ChannelError.eof? = error as? ChannelError { return false }
+        return parent != nil && !isInputClosed
     }
 
     private func armLinger() -> TimerID {
@@ -106,7 +103,7 @@ extension StreamSocketChannel {
     private func goOnLingering() {
         while sendToken == nil, let (start, count) = pending.next() {
             guard count > 0 else {
-                pending.sent(0) { _ in }
+                _ = pending.sent(0)
                 continue
             }
             switch engine.submit(.send(fd, start, count: count), owner: self) {
@@ -119,6 +116,7 @@ extension StreamSocketChannel {
             try? Socket.shutDownWriting(fd)
         }
         if receiveToken == nil, linger?.hasInputEnded == false { discard() }
+        giveUpWhenDone()
     }
 
     /// A little in a turn.
@@ -138,10 +136,7 @@ extension StreamSocketChannel {
 
     /// Whether there may be more.
     private func discarded(_ result: Int32) -> Bool {
-        guard result <= 0 else {
-            linger?.hasProgressed = true
-            return true
-        }
+        if result > 0, linger?.hasInputEnded == false { return true }
         linger?.hasInputEnded = true
         giveUpWhenDone()
         return false
@@ -154,7 +149,8 @@ extension StreamSocketChannel {
             return false
         }
         linger?.hasProgressed = true
-        pending.sent(Int(result)) { _ in }
+        // For nobody: the promises were told at the close.
+        _ = pending.sent(Int(result))
         return true
     }
 
@@ -165,8 +161,16 @@ extension StreamSocketChannel {
             if discarded(completion.result) { discard() }
         } else if sentLate(completion.result) {
             goOnLingering()
-            giveUpWhenDone()
         }
+    }
+
+    /// Closes, and waits for nobody.
+    ///
+    /// Any thread.
+    func abort() {
+        guard noria.inEventLoop else { return noria.execute { self.abort() } }
+        close(promise: nil)
+        if linger != nil { endLingering() }
     }
 
     func lingerTimeIsUp() {
@@ -195,7 +199,8 @@ extension StreamSocketChannel {
         isGone = true
         if let timer = linger?.timer { noria.loop.cancelTimer(timer) }
         linger = nil
-        for promise in pending.removeAll() { promise.fail(ChannelError.ioOnClosedChannel) }
+        let unsent = pending.removeAll()
+        for promise in unsent { promise.fail(ChannelError.ioOnClosedChannel) }
         engine.backend.deregister(fd)
         Descriptor.close(fd)
         noria.loop.countConnection(-1, isAccepted: false)

@@ -27,7 +27,7 @@ final class StreamSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
     @exclusivity(unchecked) private(set) var madePipeline: ChannelPipeline?
 
     @exclusivity(unchecked) var phase = Phase.fresh
-    /// After the close, while the peer may not know of it.
+    /// After the close, while something is to be sent or the peer may not know of it.
     @exclusivity(unchecked) var linger: Linger?
     @exclusivity(unchecked) var isGone = false
     /// Of a client, from `connect0` to its end.
@@ -49,10 +49,11 @@ final class StreamSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
     typealias Addresses = (local: NIOCore::SocketAddress?, remote: NIOCore::SocketAddress?)
     struct Linger {
         var timer: TimerID
-        /// Since the timer was set.
+        /// Something was sent since the timer was set.
         var hasProgressed = false
         var hasEndedOutput = false
-        var hasInputEnded = false
+        /// The peer has ended, or its end is not waited for.
+        var hasInputEnded: Bool
     }
     enum OutputEnd {
         case open
@@ -276,8 +277,11 @@ final class StreamSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
             let error = IOError(errnoCode: -result, reason: "send")
             return close0(error: error, mode: .all, promise: nil)
         }
-        pending.sent(Int(result)) { $0.succeed() }
-        guard isAboveMark, pending.byteCount < settings.waterMark.low else { return }
+        let done = pending.sent(Int(result))
+        for promise in done { promise.succeed() }
+        guard isAboveMark, phase == .active, pending.byteCount < settings.waterMark.low else {
+            return
+        }
         isAboveMark = false
         writable.store(true, ordering: .relaxed)
         pipeline.syncOperations.fireChannelWritabilityChanged()

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #if NIO
+import Glibc
 import NIOCore
 import Noria
 import NoriaNIO
@@ -178,25 +179,105 @@ extension ChannelTests {
             }
         }
 
+        @Test("what was flushed before a close comes whole to a slow reader", arguments: backends)
+        func flushedThenClosed(backend: BackendKind) async throws {
+            let listener = try BlockingListener()
+            try await run(backend) { group in
+                let client = try await NoriaClientBootstrap(group: group)
+                    .connect(host: "127.0.0.1", port: listener.port).get()
+                let sent = [UInt8].pattern(6 << 20)
+                client.writeAndFlush(ByteBuffer(bytes: sent), promise: nil)
+                try await client.close().get()
+                guard let runtime = Runtime.current else { return }
+                let received = try await runtime.blocking.run {
+                    try listener.accept().receiveAll()
+                }
+                #expect(received == sent)
+            }
+        }
+
+        @Test("who is told of a write may write, flush and close from within", arguments: backends)
+        func reentrancy(backend: BackendKind) async throws {
+            let text = try await exchange(backend, Chains.init) { client in
+                try client.send([1])
+                return String(decoding: try client.receiveAll(), as: UTF8.self)
+            }
+            #expect(text == (0...20).map { "\($0) \($0) " }.joined())
+        }
+
         @Test(
-            "a shutdown serves those who wait in the listener's queue, and resets nobody",
+            "a peer that never stops sending does not hold a connection that is closed",
             arguments: backends
         )
-        func queued(backend: BackendKind) async throws {
+        func dripping(backend: BackendKind) async throws {
+            let isOver = try await exchange(backend, LastWord.init) { client in
+                try client.send([1])
+                #expect(try client.receiveAll() == Array("bye".utf8))
+                // Ten times as long as the descriptor lingers, at most.
+                for _ in 0..<100 {
+                    do { try client.send([2]) } catch { return true }
+                    usleep(50_000)
+                }
+                return false
+            }
+            #expect(isOver)
+        }
+
+        /// A server with such a handler, and what a blocking client makes of it.
+        private func exchange<Value: Sendable>(
+            _ backend: BackendKind,
+            _ handler: @escaping @Sendable () -> some ChannelHandler,
+            _ body: @escaping @Sendable (BlockingClient) throws -> Value
+        ) async throws -> Value {
+            let result = Locked<Value?>(nil)
             try await run(backend) { group in
                 let server = try await NoriaServerBootstrap(group: group)
+                    .childChannelInitializer { channel in
+                        channel.eventLoop.makeCompletedFuture {
+                            try channel.pipeline.syncOperations.addHandler(handler())
+                        }
+                    }
+                    .bind(host: "127.0.0.1", port: 0).get()
+                let port = try #require(server.localAddress?.port)
+                guard let runtime = Runtime.current else { return }
+                let value = try await runtime.blocking.run {
+                    let client = try BlockingClient(port: port)
+                    defer { client.close() }
+                    return try body(client)
+                }
+                result.withLock { $0 = value }
+                try await server.close().get()
+            }
+            return try #require(result.withLock { $0 })
+        }
+
+        @Test(
+            "a shutdown serves those who wait in the listener's queue, and resets nobody",
+            arguments: backends,
+            [false, true]
+        )
+        func queued(backend: BackendKind, isUnix: Bool) async throws {
+            let folder = try TemporaryFolder()
+            let path = "\(folder.path)/socket"
+            try await run(backend) { group in
+                let bootstrap = NoriaServerBootstrap(group: group)
                     .serverChannelOption(.autoRead, value: false)
                     .childChannelInitializer { channel in
                         channel.eventLoop.makeCompletedFuture {
                             try channel.pipeline.syncOperations.addHandler(Quiesces())
                         }
                     }
-                    .bind(host: "127.0.0.1", port: 0).get()
-                let port = try #require(server.localAddress?.port)
+                let server =
+                    isUnix
+                    ? try await bootstrap.bind(unixDomainSocketPath: path).get()
+                    : try await bootstrap.bind(host: "127.0.0.1", port: 0).get()
+                let port = server.localAddress?.port ?? 0
                 guard let runtime = Runtime.current else { return }
                 let texts = try await runtime.blocking.run {
                     // Nobody accepts: the kernel connects them all the same.
-                    let clients = try (0..<20).map { _ in try BlockingClient(port: port) }
+                    let clients = try (0..<20).map { _ in
+                        isUnix ? try BlockingClient(unix: path) : try BlockingClient(port: port)
+                    }
                     for client in clients { try client.send([1]) }
                     runtime.shutdown.request(reason: "enough")
                     return try clients.map { client in

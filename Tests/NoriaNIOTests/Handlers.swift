@@ -121,6 +121,37 @@ final class Quiesces: ChannelInboundHandler {
     }
 }
 
+/// Goes on from within what it is told: writes and flushes when a write is done, and closes then.
+final class Chains: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) { write(context, 0) }
+
+    private func write(_ context: ChannelHandlerContext, _ number: Int) {
+        let text = context.channel.allocator.buffer(string: "\(number) ")
+        // Several of one flush, of which the first tells.
+        let first = context.write(wrapOutboundOut(text))
+        context.write(wrapOutboundOut(text), promise: nil)
+        context.flush()
+        first.assumeIsolated().whenSuccess {
+            if number < 20 { self.write(context, number + 1) } else { context.close(promise: nil) }
+        }
+    }
+}
+
+/// Closes at the first byte, behind what it has flushed.
+final class LastWord: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let text = context.channel.allocator.buffer(string: "bye")
+        context.writeAndFlush(wrapOutboundOut(text), promise: nil)
+        context.close(promise: nil)
+    }
+}
+
 /// Answers each request with five bytes.
 final class Hello: ChannelInboundHandler {
     typealias InboundIn = HTTPServerRequestPart
