@@ -92,6 +92,7 @@ let package = Package(
                 hummingbird("Hummingbird"), hummingbird("HummingbirdCore"),
                 hummingbird("HummingbirdTLS"), hummingbird("HTTPTypes", "swift-http-types"),
                 hummingbird("NIOHTTPTypes", "swift-nio-extras"),
+                hummingbird("NIOHTTPTypesHTTP1", "swift-nio-extras"),
             ],
             swiftSettings: house
         ),

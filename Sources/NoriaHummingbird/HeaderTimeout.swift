@@ -53,12 +53,12 @@ final class HeaderTimeout: ChannelInboundHandler {
         }
     }
 
-    fileprivate func headCame() {
+    func headCame() {
         isInRequest = true
         began = nil
     }
 
-    fileprivate func requestEnded() { isInRequest = false }
+    func requestEnded() { isInRequest = false }
 }
 
 /// Tells `HeaderTimeout` what became of the bytes.

@@ -107,10 +107,7 @@ where Responder.Context: InitializableFromSource<ApplicationRequestContextSource
             logger: logger,
             onServerRunning: onServerRunning
         )
-        let http1 = HTTP1Channel(
-            responder: answer,
-            configuration: HTTP1Channel.Configuration(additionalChannelHandlers: [HeadWatcher()])
-        )
+        let http1 = HTTP1Child { try await respond(to: $0, on: $1) }
         let serverService: any Service =
             switch transport {
             case .http1: ServerService { try await server.run(http1) }
@@ -129,7 +126,7 @@ where Responder.Context: InitializableFromSource<ApplicationRequestContextSource
     }
 
     private static func secured(
-        _ channel: HTTP1Channel,
+        _ channel: HTTP1Child,
         _ configuration: TLSConfiguration,
         _ server: HTTPServer
     ) throws -> any Service {
@@ -138,13 +135,8 @@ where Responder.Context: InitializableFromSource<ApplicationRequestContextSource
     }
 
     @concurrent
-    private func answer(
-        _ request: Request,
-        _ writer: consuming ResponseWriter,
-        _ channel: any Channel
-    ) async throws {
-        var logger = logger
-        logger[metadataKey: "hb.request.id"] = .stringConvertible(RequestID())
+    private func respond(to request: Request, on channel: any Channel) async throws -> Response {
+        let logger = RequestLogHandler.logger(logger, RequestID())
         let context = Responder.Context(
             source: ApplicationRequestContextSource(channel: channel, logger: logger)
         )
@@ -159,12 +151,7 @@ where Responder.Context: InitializableFromSource<ApplicationRequestContextSource
         }
         response.headers[.date] = HTTPDate.now
         if let name = configuration.serverName { response.headers[.server] = name }
-        do {
-            try await writer.write(response: response.head, body: response.body)
-        } catch is HTTPParserError {
-            // It would be answered by a second head.
-            throw ChannelError.inputClosed
-        }
+        return response
     }
 }
 

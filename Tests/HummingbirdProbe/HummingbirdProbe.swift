@@ -66,8 +66,66 @@ enum HummingbirdProbe {
             }
             return "\(count) \(sum)\n"
         }
+        addConversations(to: router)
         return router
     }
+
+    /// Bodies that are read while the answer is under way, late, too long, or not at all.
+    private static func addConversations(to router: Router<BasicRequestContext>) {
+        router.post("echo") { request, _ in
+            Response(
+                status: .ok,
+                body: ResponseBody { writer in
+                    for try await piece in request.body { try await writer.write(piece) }
+                    try await writer.finish(nil)
+                }
+            )
+        }
+        router.post("later") { request, _ in
+            await gate.passed()
+            var count = 0
+            for try await piece in request.body { count += piece.readableBytes }
+            return "\(count)"
+        }
+        router.get("open") { _, _ in
+            gate.open()
+            return "opened"
+        }
+        router.get("events") { request, _ in
+            Response(
+                status: .ok,
+                body: ResponseBody { writer in
+                    try await writer.write(ByteBuffer(string: "one"))
+                    do {
+                        try await request.body.consumeWithCancellationOnInboundClose { _ in
+                            await gate.passed()
+                        }
+                    } catch {
+                        print("left: \(error)")
+                        fflush(nil)
+                        throw error
+                    }
+                    try await writer.finish(nil)
+                }
+            )
+        }
+        router.get("away") { _, context in
+            guard let runtime = Runtime.current else { throw HTTPError(.internalServerError) }
+            let number = try await runtime.blocking.run { 7 }
+            return Response(
+                status: .ok,
+                body: ResponseBody { writer in
+                    for index in 0..<number {
+                        let text = try await runtime.blocking.run { "\(index)" }
+                        try await writer.write(ByteBuffer(string: text))
+                    }
+                    try await writer.finish(nil)
+                }
+            )
+        }
+    }
+
+    private static let gate = ProbeGate()
 
     private static let pattern = (0..<65_536 + 251).map { UInt8($0 % 251) }
 
@@ -112,6 +170,14 @@ enum HummingbirdProbe {
         }
         withExtendedLifetime(done) { while true { pause() } }
     }
+}
+
+/// Opened once; whoever comes later passes at once.
+private final class ProbeGate: Sendable {
+    private let (stream, continuation) = AsyncStream<Void>.makeStream()
+
+    func open() { continuation.yield() }
+    func passed() async { for await _ in stream { return } }
 }
 #else
 @main

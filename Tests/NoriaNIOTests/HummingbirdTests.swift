@@ -104,7 +104,8 @@ struct HummingbirdTests {
                 try? Waiting.until("1,000 answers") { load.answers >= 1000 }
                 process.signal(SIGTERM)
             case 1...20: load.keepAlive()
-            case 21...28: load.connectAgain()
+            case 21...24: load.connectAgain()
+            case 25...28: load.pipeline()
             default: load.stream()
             }
         }
