@@ -12,10 +12,14 @@ from .servers import Failed
 
 
 class Profile:
-    """Instructions in all and by function. Code without a symbol goes by its address."""
+    """Instructions in all, by function, and by caller and callee with all that the callee calls.
 
-    def __init__(self, total, functions):
+    Code without a symbol goes by its address.
+    """
+
+    def __init__(self, total, functions, calls=None):
         self.total, self.functions = total, functions
+        self.calls = calls or collections.Counter()
 
     @classmethod
     def read(cls, path):
@@ -25,29 +29,33 @@ class Profile:
         calls with a count of 0, whose cost of all they called callgrind_annotate 3.19 takes for
         their own.
         """
-        names, functions, total = {}, collections.Counter(), None
-        function, of_callee = None, False
+        names, functions, calls, total = {}, collections.Counter(), collections.Counter(), None
+        function, callee, of_callee = None, None, False
         for line in pathlib.Path(path).read_text(encoding="utf-8", errors="replace").splitlines():
             if match := re.match(r"(ob|fn|cob|cfn)=\((\d+)\)(?: (.*))?$", line):
-                kind, number, name = match.groups()
+                kind, number, text = match.groups()
                 key = (kind[-2:], number)
-                if name:
-                    names[key] = name if kind.endswith("fn") else os.path.basename(name)
+                if text:
+                    names[key] = text if kind.endswith("fn") else os.path.basename(text)
                 if kind == "ob":
                     object_name = names[key]
                 elif kind == "fn":
-                    function = f"{names[key]} [{object_name}]"
+                    name, function = names[key], f"{names[key]} [{object_name}]"
+                elif kind == "cfn":
+                    callee = names[key]
             elif line.startswith("calls="):
                 of_callee = True
             elif match := re.match(r"[+\-*\d]\d* (\d+)$", line):
-                if not of_callee:
+                if of_callee:
+                    calls[name, callee] += int(match.group(1))
+                else:
                     functions[function] += int(match.group(1))
                 of_callee = False
             elif line.startswith("summary:"):
                 total = int(line.split()[1])
         if total is None or total != functions.total():
             raise Failed(f"callgrind's dump does not add up: {total}, {functions.total()}")
-        return cls(total, functions)
+        return cls(total, functions, calls)
 
     def __sub__(self, other):
         functions = collections.Counter(self.functions)
