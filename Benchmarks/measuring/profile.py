@@ -60,7 +60,9 @@ class Profile:
     def __sub__(self, other):
         functions = collections.Counter(self.functions)
         functions.subtract(other.functions)
-        return Profile(self.total - other.total, functions)
+        calls = collections.Counter(self.calls)
+        calls.subtract(other.calls)
+        return Profile(self.total - other.total, functions, calls)
 
     def hottest(self, limit):
         """The names and counts of the `limit` functions with the most instructions."""
