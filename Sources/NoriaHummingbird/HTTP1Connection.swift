@@ -29,6 +29,7 @@ final class HTTP1Connection: ChannelDuplexHandler {
     /// Begun, and written with what follows.
     private var head: HTTPResponse?
     private var isFlushDue = false
+    private var unflushedByteCount = 0
     private var writers: [CheckedContinuation<Void, Never>] = []
 
     init(_ timeout: HeaderTimeout?) { self.timeout = timeout }
@@ -109,12 +110,23 @@ final class HTTP1Connection: ChannelDuplexHandler {
         self.head = head
     }
 
-    /// Writes a piece, flushed at the latest when the loop comes to its next job; whether there is room
-    /// for another.
+    /// What is written before a flush, and before a writer lets others have the loop.
+    ///
+    /// A task that writes to a fast client never has to wait; neither the queue of a handler between,
+    /// TLS say, which fills until the flush, nor the loop's other tasks may be left to that.
+    private static let byteLimit = 65_536
+
+    /// Writes a piece, flushed at the latest when the loop comes to its next job; whether the writer
+    /// may go on at once.
     func write(_ bytes: ByteBuffer) throws -> Bool {
         guard let context, context.channel.isActive else { throw ChannelError.ioOnClosedChannel }
         writeHead()
         context.write(wrapOutboundOut(.body(.byteBuffer(bytes))), promise: nil)
+        unflushedByteCount += bytes.readableBytes
+        guard unflushedByteCount < Self.byteLimit else {
+            flush()
+            return false
+        }
         if !isFlushDue {
             isFlushDue = true
             context.eventLoop.assumeIsolated().execute { if self.isFlushDue { self.flush() } }
@@ -137,6 +149,7 @@ final class HTTP1Connection: ChannelDuplexHandler {
 
     private func flush() {
         isFlushDue = false
+        unflushedByteCount = 0
         context?.flush()
     }
 
@@ -145,7 +158,7 @@ final class HTTP1Connection: ChannelDuplexHandler {
         if requestsInProgress == 0, closesAfterResponse { context.close(promise: nil) }
     }
 
-    /// Waits until there is room, or the connection is gone.
+    /// Has a writer go on when there is room, or the connection is gone.
     func noteWriter(_ writer: CheckedContinuation<Void, Never>) {
         guard let context, context.channel.isActive, !context.channel.isWritable else {
             return writer.resume()
