@@ -10,12 +10,7 @@ internal import ServiceLifecycle
 
 /// Hummingbird's server over Noria's bootstrap: a task for each connection, on its loop.
 struct HTTPServer: Sendable {
-    enum Address: Sendable {
-        case hostname(String, port: Int)
-        case unixDomainSocket(path: String)
-    }
-
-    let address: Address
+    let address: NoriaServerAddress
     let configuration: ApplicationConfiguration
     let headerTimeout: Duration
     let group: NoriaEventLoopGroup

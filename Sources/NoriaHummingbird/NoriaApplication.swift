@@ -2,13 +2,11 @@
 #if Hummingbird
 public import Hummingbird
 internal import HummingbirdCore
-internal import HummingbirdTLS
 internal import HTTPTypes
 public import Logging
 public import NIOCore
 internal import NIOHTTP1
 internal import NIOPosix
-public import NIOSSL
 internal import Noria
 internal import NoriaNIO
 public import ServiceLifecycle
@@ -21,25 +19,6 @@ public import ServiceLifecycle
 /// `runtime.run(services:)`.
 public struct NoriaApplication<Responder: HTTPResponder>: ApplicationProtocol
 where Responder.Context: InitializableFromSource<ApplicationRequestContextSource> {
-    /// Where it listens.
-    public enum Address: Sendable {
-        case hostname(String, port: Int)
-        case unixDomainSocket(path: String)
-
-        fileprivate var ofServer: HTTPServer.Address {
-            switch self {
-            case .hostname(let host, let port): .hostname(host, port: port)
-            case .unixDomainSocket(let path): .unixDomainSocket(path: path)
-            }
-        }
-    }
-
-    /// What it speaks.
-    public enum Transport: Sendable {
-        case http1
-        case tls(TLSConfiguration)
-    }
-
     /// The router's.
     public let responder: Responder
     /// The server's name and its backlog; address and availability of connections are not used, for they
@@ -50,8 +29,8 @@ where Responder.Context: InitializableFromSource<ApplicationRequestContextSource
     /// Where it writes to.
     public var logger: Logger
 
-    private let address: Address
-    private let transport: Transport
+    private let address: NoriaServerAddress
+    private let transport: NoriaServerTransport
     private let headerTimeout: Duration
     private let onServerRunning: @Sendable (any Channel) async -> Void
     private let group: NoriaEventLoopGroup?
@@ -63,8 +42,8 @@ where Responder.Context: InitializableFromSource<ApplicationRequestContextSource
     /// a second holds nothing.
     public init<Builder: HTTPResponderBuilder>(
         router: Builder,
-        address: Address = .hostname("127.0.0.1", port: 8080),
-        transport: Transport = .http1,
+        address: NoriaServerAddress = .hostname("127.0.0.1", port: 8080),
+        transport: NoriaServerTransport = .http1,
         configuration: ApplicationConfiguration = ApplicationConfiguration(),
         headerTimeout: Duration = .seconds(10),
         services: [any Service] = [],
@@ -91,29 +70,20 @@ where Responder.Context: InitializableFromSource<ApplicationRequestContextSource
     /// Serves until the runtime, or the group that this runs in, is shut down.
     ///
     /// - Throws: `SocketAddressError`, an `Errno` of the system, what a service throws;
-    ///   `CancellationError` when there is no runtime.
+    ///   `NoriaApplicationError` when there is no runtime.
     public func run() async throws {
-        guard let group else {
-            logger.error(
-                "\(Self.self): no runtime ran where it was made: make it in 'Runtime.main'"
-            )
-            throw CancellationError()
-        }
+        guard let group else { throw NoriaApplicationError(.noRuntime) }
         let server = HTTPServer(
-            address: address.ofServer,
+            address: address,
             configuration: configuration,
             headerTimeout: headerTimeout,
             group: group,
             logger: logger,
             onServerRunning: onServerRunning
         )
-        let http1 = HTTP1Child { try await respond(to: $0, on: $1) }
-        let serverService: any Service =
-            switch transport {
-            case .http1: ServerService { try await server.run(http1) }
-            case .tls(let configuration):
-                try Self.secured(http1, configuration, server)
-            }
+        let serverService = try transport.service(server) { request, channel in
+            try await respond(to: request, on: channel)
+        }
         guard !services.isEmpty else { return try await serverService.run() }
         try await ServiceGroup(
             configuration: ServiceGroupConfiguration(
@@ -123,15 +93,6 @@ where Responder.Context: InitializableFromSource<ApplicationRequestContextSource
                 logger: logger
             )
         ).run()
-    }
-
-    private static func secured(
-        _ channel: HTTP1Child,
-        _ configuration: TLSConfiguration,
-        _ server: HTTPServer
-    ) throws -> any Service {
-        let secured = try TLSChannel(channel, tlsConfiguration: configuration)
-        return ServerService { try await server.run(secured) }
     }
 
     @concurrent
@@ -153,11 +114,5 @@ where Responder.Context: InitializableFromSource<ApplicationRequestContextSource
         if let name = configuration.serverName { response.headers[.server] = name }
         return response
     }
-}
-
-/// A service of one closure.
-private struct ServerService: Service {
-    let serve: @Sendable () async throws -> Void
-    func run() async throws { try await serve() }
 }
 #endif

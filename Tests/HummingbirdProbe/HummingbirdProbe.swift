@@ -30,8 +30,9 @@ enum HummingbirdProbe {
                 ])
             }
         case ("stock", 1): stock()
+        case ("lost", 1): lost()
         default:
-            print("usage: NoriaHummingbirdProbe noria [CERTIFICATE KEY] | service | stock")
+            print("usage: NoriaHummingbirdProbe noria [CERTIFICATE KEY] | service | stock | lost")
             exit(64)
         }
     }
@@ -136,7 +137,7 @@ enum HummingbirdProbe {
     }
 
     private static func onNoria(_ runtime: Runtime) async throws {
-        var transport = NoriaApplication<RouterResponder<BasicRequestContext>>.Transport.http1
+        var transport = NoriaServerTransport.http1
         if arguments.count == 3 {
             transport = .tls(
                 TLSConfiguration.makeServerConfiguration(
@@ -156,6 +157,19 @@ enum HummingbirdProbe {
             onServerRunning: say
         )
         try await application.run()
+    }
+
+    private static func lost() {
+        let done = Task {
+            do {
+                try await NoriaApplication(router: router()).run()
+                exit(0)
+            } catch {
+                print("\(type(of: error)): \(error)")
+                exit(1)
+            }
+        }
+        withExtendedLifetime(done) { while true { pause() } }
     }
 
     private static func stock() {

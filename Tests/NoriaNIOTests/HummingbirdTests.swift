@@ -89,6 +89,16 @@ struct HummingbirdTests {
         try process.expectExit(.code(0))
     }
 
+    @Test("An application without a runtime says what failed, why, and what to do")
+    func noRuntime() throws {
+        let process = try ChildProcess("NoriaHummingbirdProbe", ["lost"])
+        let line = try process.output.line(containing: "NoriaApplicationError: ")
+        for words in ["NoriaApplication.run()", "no runtime", "'Runtime.main"] {
+            #expect(line.contains(words), "\(line)")
+        }
+        try process.expectExit(.code(1))
+    }
+
     @Test(
         "SIGTERM under load: no response is cut or reset, alone and as a service of the runtime's",
         arguments: backends,
