@@ -88,9 +88,11 @@ let package = Package(
             name: "NoriaHummingbird",
             dependencies: [
                 "Noria", "NoriaNIO", "NoriaSystem", logging, lifecycle, nio("NIOCore"),
-                nio("NIOHTTP1"), nio("NIOPosix"), nio("NIOSSL", "swift-nio-ssl"),
+                nio("NIOHTTP1"), nio("NIOPosix"), nio("NIOTLS"),
+                nio("NIOHTTP2", "swift-nio-http2"), nio("NIOSSL", "swift-nio-ssl"),
                 hummingbird("Hummingbird"), hummingbird("HummingbirdCore"),
-                hummingbird("HummingbirdTLS"), hummingbird("HTTPTypes", "swift-http-types"),
+                hummingbird("HummingbirdHTTP2"), hummingbird("HummingbirdTLS"),
+                hummingbird("HTTPTypes", "swift-http-types"),
                 hummingbird("NIOHTTPTypes", "swift-nio-extras"),
                 hummingbird("NIOHTTPTypesHTTP1", "swift-nio-extras"),
             ],
@@ -151,6 +153,7 @@ let package = Package(
             dependencies: [
                 "Noria", "NoriaHummingbird", nio("NIOCore"), nio("NIOSSL", "swift-nio-ssl"),
                 hummingbird("Hummingbird"), hummingbird("HummingbirdCore"),
+                hummingbird("HummingbirdHTTP2"),
             ],
             path: "Tests/HummingbirdProbe",
             swiftSettings: house

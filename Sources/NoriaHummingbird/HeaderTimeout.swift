@@ -18,8 +18,13 @@ final class HeaderTimeout: ChannelInboundHandler {
     /// When the head began that is not here yet.
     private var began: NIODeadline?
     private var isInRequest = false
+    /// Bytes may be anything's: `HTTP2Watcher` tells of heads.
+    private var isHTTP2 = false
+    private var context: ChannelHandlerContext?
 
     init(_ timeout: TimeAmount) { self.timeout = timeout }
+
+    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
 
     func channelActive(context: ChannelHandlerContext) {
         begin(context)
@@ -27,7 +32,7 @@ final class HeaderTimeout: ChannelInboundHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        begin(context)
+        if !isHTTP2 { begin(context) }
         context.fireChannelRead(data)
     }
 
@@ -36,7 +41,10 @@ final class HeaderTimeout: ChannelInboundHandler {
         context.fireChannelInactive()
     }
 
-    func handlerRemoved(context: ChannelHandlerContext) { timer?.cancel() }
+    func handlerRemoved(context: ChannelHandlerContext) {
+        timer?.cancel()
+        self.context = nil
+    }
 
     private func begin(_ context: ChannelHandlerContext) {
         guard !isInRequest, began == nil else { return }
@@ -51,6 +59,17 @@ final class HeaderTimeout: ChannelInboundHandler {
             let left = began + self.timeout - .now()
             if left <= .zero { context.close(promise: nil) } else { self.look(context, in: left) }
         }
+    }
+
+    /// Without a word more to the peer.
+    func closeConnection() { context?.close(promise: nil) }
+
+    func becomeHTTP2() { isHTTP2 = true }
+
+    /// Whether a head of HTTP/2's is on its way, and another one than when it was told last.
+    func note(isWithinHead: Bool, isAnother: Bool) {
+        if isAnother || !isWithinHead { began = nil }
+        if isWithinHead, let context { begin(context) }
     }
 
     func headCame() {

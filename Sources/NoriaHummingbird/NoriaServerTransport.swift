@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #if Hummingbird
 internal import HummingbirdCore
+public import HummingbirdHTTP2
 internal import HummingbirdTLS
 public import NIOSSL
 
@@ -10,6 +11,13 @@ public enum NoriaServerTransport: Sendable {
     case http1
     /// HTTP/1.1 by TLS.
     case tls(TLSConfiguration)
+    /// HTTP/2 or HTTP/1.1 by TLS, as the handshake agrees (ALPN).
+    ///
+    /// Hummingbird's configuration has an idle connection's time, and how long the streams in
+    /// flight may take after a shutdown has begun; the runtime's deadline bounds them anyway.
+    case http2(TLSConfiguration, HTTP2ChannelConfiguration = HTTP2ChannelConfiguration())
+    /// HTTP/2 as it is, to clients that know it beforehand (h2c).
+    case plaintextHTTP2(HTTP2ChannelConfiguration = HTTP2ChannelConfiguration())
 
     /// What serves the connections of `server`, which answers by `responder`.
     func service(
@@ -25,7 +33,31 @@ public enum NoriaServerTransport: Sendable {
         case .tls(let tls):
             let secured = try TLSChannel(http1, tlsConfiguration: tls)
             return ServerService { try await server.run(secured) }
+        case .http2(let tls, let configuration):
+            let child = HTTP2Watched(
+                child: try HTTP2UpgradeChannel(
+                    tlsConfiguration: tls,
+                    configuration: configuration.watched,
+                    responder: responder
+                )
+            )
+            return ServerService { try await server.run(child) }
+        case .plaintextHTTP2(let configuration):
+            let child = HTTP2Watched(
+                child: HTTP2Channel(responder: responder, configuration: configuration.watched)
+            )
+            return ServerService { try await server.run(child) }
         }
+    }
+}
+
+extension HTTP2ChannelConfiguration {
+    /// With the handler that tells of heads where HTTP/1.1 was agreed on.
+    fileprivate var watched: Self {
+        var result = self
+        let handlers = streamConfiguration.additionalChannelHandlers
+        result.streamConfiguration.additionalChannelHandlers = { [HeadWatcher()] + handlers() }
+        return result
     }
 }
 #endif

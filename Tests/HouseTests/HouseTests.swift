@@ -47,9 +47,10 @@ struct HouseTests {
         Floor(
             target: "NoriaHummingbird",
             modules: [
-                "Noria", "NoriaNIO", "NoriaSystem", "NIOCore", "NIOHTTP1", "NIOPosix", "NIOSSL",
-                "Hummingbird", "HummingbirdCore", "HummingbirdTLS", "HTTPTypes", "NIOHTTPTypes",
-                "Logging", "ServiceLifecycle", "FoundationEssentials",
+                "Noria", "NoriaNIO", "NoriaSystem", "NIOCore", "NIOHTTP1", "NIOHTTP2", "NIOPosix",
+                "NIOSSL", "NIOTLS", "Hummingbird", "HummingbirdCore", "HummingbirdHTTP2",
+                "HummingbirdTLS", "HTTPTypes", "NIOHTTPTypes", "Logging", "ServiceLifecycle",
+                "FoundationEssentials",
             ]
         ),
         Floor(

@@ -4,20 +4,22 @@ import Glibc
 #if Hummingbird
 import Hummingbird
 import HummingbirdCore
+import HummingbirdHTTP2
 import NIOCore
 import NIOSSL
 import Noria
 import NoriaHummingbird
 
-/// One Hummingbird service, on Noria's loops and on SwiftNIO's: `noria`, `noria CERTIFICATE KEY`, or
-/// `stock`.
+/// One Hummingbird service, on Noria's loops and on SwiftNIO's: `noria` or
+/// `http2`, each with `CERTIFICATE KEY` or without, or
+/// `stock`; `lost` has no runtime.
 @main
 enum HummingbirdProbe {
     private static let arguments = Array(CommandLine.arguments.dropFirst())
 
     static func main() {
         switch (arguments.first, arguments.count) {
-        case ("noria", 1), ("noria", 3):
+        case ("noria", 1), ("noria", 3), ("http2", 1), ("http2", 3):
             Runtime.main { runtime in try await onNoria(runtime) }
         case ("service", 1):
             Runtime.main { runtime in
@@ -32,7 +34,9 @@ enum HummingbirdProbe {
         case ("stock", 1): stock()
         case ("lost", 1): lost()
         default:
-            print("usage: NoriaHummingbirdProbe noria [CERTIFICATE KEY] | service | stock | lost")
+            print(
+                "usage: NoriaHummingbirdProbe noria|http2 [CERTIFICATE KEY] | service | stock | lost"
+            )
             exit(64)
         }
     }
@@ -56,6 +60,11 @@ enum HummingbirdProbe {
                     try await writer.finish(nil)
                 }
             )
+        }
+        router.get("slow/:milliseconds") { _, context in
+            let milliseconds = try context.parameters.require("milliseconds", as: Int.self)
+            try await Task.sleep(for: .milliseconds(milliseconds))
+            return "hello"
         }
         router.post("count") { request, _ in
             var (count, sum): (Int, UInt32) = (0, 0)
@@ -136,18 +145,25 @@ enum HummingbirdProbe {
         fflush(nil)
     }
 
+    private static func milliseconds(_ name: String) -> Int? {
+        getenv(name).flatMap { Int(String(cString: $0)) }
+    }
+
     private static func onNoria(_ runtime: Runtime) async throws {
-        var transport = NoriaServerTransport.http1
+        let isHTTP2 = arguments[0] == "http2"
+        let configuration = HTTP2ChannelConfiguration(
+            idleTimeout: milliseconds("IDLE_TIMEOUT_MS").map { .milliseconds($0) }
+        )
+        var transport: NoriaServerTransport = isHTTP2 ? .plaintextHTTP2(configuration) : .http1
         if arguments.count == 3 {
-            transport = .tls(
-                TLSConfiguration.makeServerConfiguration(
-                    certificateChain: try NIOSSLCertificate.fromPEMFile(arguments[1])
-                        .map { .certificate($0) },
-                    privateKey: .privateKey(try NIOSSLPrivateKey(file: arguments[2], format: .pem))
-                )
+            let tls = TLSConfiguration.makeServerConfiguration(
+                certificateChain: try NIOSSLCertificate.fromPEMFile(arguments[1])
+                    .map { .certificate($0) },
+                privateKey: .privateKey(try NIOSSLPrivateKey(file: arguments[2], format: .pem))
             )
+            transport = isHTTP2 ? .http2(tls, configuration) : .tls(tls)
         }
-        let timeout = getenv("HEADER_TIMEOUT_MS").flatMap { Int(String(cString: $0)) } ?? 10_000
+        let timeout = milliseconds("HEADER_TIMEOUT_MS") ?? 10_000
         let application = NoriaApplication(
             router: router(),
             address: .hostname("127.0.0.1", port: 0),
