@@ -26,6 +26,10 @@ func nio(_ name: String, _ package: String = "swift-nio") -> Target.Dependency {
 func hummingbird(_ name: String, _ package: String = "hummingbird") -> Target.Dependency {
     .product(name: name, package: package, condition: .when(traits: ["Hummingbird"]))
 }
+/// A product of gRPC's.
+func grpc(_ name: String, _ package: String) -> Target.Dependency {
+    .product(name: name, package: package, condition: .when(traits: ["GRPC"]))
+}
 let arguments: Target.Dependency = .product(
     name: "ArgumentParser",
     package: "swift-argument-parser"
@@ -38,12 +42,18 @@ let package = Package(
         .executable(name: "noria", targets: ["NoriaCommand"]),
         .library(name: "NoriaNIO", targets: ["NoriaNIO"]),
         .library(name: "NoriaHummingbird", targets: ["NoriaHummingbird"]),
+        .library(name: "NoriaGRPC", targets: ["NoriaGRPC"]),
     ],
     traits: [
         .trait(name: "NIO", description: "SwiftNIO's channels on Noria's loops: NoriaNIO"),
         .trait(
             name: "Hummingbird",
             description: "Hummingbird applications on Noria's loops: NoriaHummingbird",
+            enabledTraits: ["NIO"]
+        ),
+        .trait(
+            name: "GRPC",
+            description: "gRPC servers on Noria's loops: NoriaGRPC",
             enabledTraits: ["NIO"]
         ),
     ],
@@ -59,6 +69,8 @@ let package = Package(
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
+        .package(url: "https://github.com/grpc/grpc-swift-2", from: "2.4.3"),
+        .package(url: "https://github.com/grpc/grpc-swift-nio-transport", from: "2.9.2"),
     ],
     targets: [
         .target(name: "CNoria"),
@@ -95,6 +107,16 @@ let package = Package(
                 hummingbird("HTTPTypes", "swift-http-types"),
                 hummingbird("NIOHTTPTypes", "swift-nio-extras"),
                 hummingbird("NIOHTTPTypesHTTP1", "swift-nio-extras"),
+            ],
+            swiftSettings: house
+        ),
+        .target(
+            name: "NoriaGRPC",
+            dependencies: [
+                "Noria", "NoriaNIO", "NoriaSystem", lifecycle,
+                grpc("GRPCCore", "grpc-swift-2"),
+                grpc("GRPCNIOTransportHTTP2Posix", "grpc-swift-nio-transport"),
+                nio("NIOCore"), nio("NIOSSL", "swift-nio-ssl"),
             ],
             swiftSettings: house
         ),
@@ -158,11 +180,21 @@ let package = Package(
             path: "Tests/HummingbirdProbe",
             swiftSettings: house
         ),
+        .executableTarget(
+            name: "NoriaGRPCProbe",
+            dependencies: [
+                "Noria", "NoriaGRPC", lifecycle, grpc("GRPCCore", "grpc-swift-2"),
+                grpc("GRPCNIOTransportHTTP2Posix", "grpc-swift-nio-transport"),
+                nio("NIOCore"), nio("NIOSSL", "swift-nio-ssl"),
+            ],
+            path: "Tests/GRPCProbe",
+            swiftSettings: house
+        ),
         .testTarget(
             name: "NoriaNIOTests",
             dependencies: [
                 "Noria", "NoriaNIO", "NoriaNIOProbe", "NoriaHummingbird",
-                "NoriaHummingbirdProbe", "TestSupport", nio("NIOCore"),
+                "NoriaHummingbirdProbe", "NoriaGRPCProbe", "TestSupport", nio("NIOCore"),
                 nio("NIOHTTP1"),
             ],
             swiftSettings: house

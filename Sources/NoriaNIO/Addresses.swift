@@ -26,7 +26,13 @@ extension SocketStorage {
             return try? NIOCore::SocketAddress(unixDomainSocketPath: text)
         }
         guard let port else { return nil }
-        return try? NIOCore::SocketAddress(ipAddress: host, port: Int(port))
+        let address = try? NIOCore::SocketAddress(ipAddress: host, port: Int(port))
+        // As with SwiftNIO's transports, where who reads `host` finds the literal.
+        return switch address {
+        case .v4(let address): NIOCore::SocketAddress(address.address, host: host)
+        case .v6(let address): NIOCore::SocketAddress(address.address, host: host)
+        default: address
+        }
     }
 }
 

@@ -54,6 +54,13 @@ struct HouseTests {
             ]
         ),
         Floor(
+            target: "NoriaGRPC",
+            modules: [
+                "Noria", "NoriaNIO", "NoriaSystem", "NIOCore", "NIOSSL", "GRPCCore",
+                "GRPCNIOTransportHTTP2Posix", "ServiceLifecycle",
+            ]
+        ),
+        Floor(
             target: "NoriaCommand",
             modules: [
                 "Noria", "NoriaSystem", "SystemPackage", "Synchronization", "ArgumentParser",
