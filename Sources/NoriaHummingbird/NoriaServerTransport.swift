@@ -3,6 +3,8 @@
 internal import HummingbirdCore
 public import HummingbirdHTTP2
 internal import HummingbirdTLS
+internal import NIOCore
+internal import NIOHTTP1
 public import NIOSSL
 
 /// What a `NoriaApplication` speaks.
@@ -19,15 +21,21 @@ public enum NoriaServerTransport: Sendable {
     /// HTTP/2 as it is, to clients that know it beforehand (h2c).
     case plaintextHTTP2(HTTP2ChannelConfiguration = HTTP2ChannelConfiguration())
 
-    /// What serves the connections of `server`, which answers by `responder`.
+    /// What serves the connections of `server`, whose requests `answer` answers.
     func service(
         _ server: HTTPServer,
-        _ responder: @escaping HTTPChannelHandler.Responder
+        _ answer: @escaping HTTP1Child.Answer
     ) throws -> ServerService {
-        let http1 = HTTP1Channel(
-            responder: responder,
-            configuration: HTTP1Channel.Configuration(additionalChannelHandlers: [HeadWatcher()])
-        )
+        let http1 = HTTP1Child(answer)
+        let responder: HTTPChannelHandler.Responder = { request, writer, channel in
+            let response = try await answer(request, channel)
+            do {
+                try await writer.write(response: response.head, body: response.body)
+            } catch is HTTPParserError {
+                // It would be answered by a second head.
+                throw ChannelError.inputClosed
+            }
+        }
         switch self {
         case .http1: return ServerService { try await server.run(http1) }
         case .tls(let tls):
