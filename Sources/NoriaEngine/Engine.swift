@@ -195,7 +195,7 @@ package final class Engine {
         guard completion.result > 0 else { return }
         switch kind {
         case .receive: receivedByteCount &+= UInt64(completion.result)
-        case .send, .sendNow: sentByteCount &+= UInt64(completion.result)
+        case .send, .sendParts, .sendNow: sentByteCount &+= UInt64(completion.result)
         case .accept, .connect, .watch, .room, .readFile, .writeFile, .syncFile: break
         }
     }

@@ -15,6 +15,8 @@ package struct Submission {
         case receive
         /// At least one byte from `bytes`. Result: how many were sent.
         case send
+        /// At least one byte of several pieces of memory. Result: how many were sent.
+        case sendParts
         /// What can be sent without waiting. Result: how many, or EAGAIN.
         case sendNow
         /// Readiness to read, without reading: for descriptors that others read. Result: 0.
@@ -32,7 +34,7 @@ package struct Submission {
         package var isAboutFile: Bool {
             switch self {
             case .readFile, .writeFile, .syncFile: true
-            case .accept, .connect, .receive, .send, .sendNow, .watch, .room: false
+            case .accept, .connect, .receive, .send, .sendParts, .sendNow, .watch, .room: false
             }
         }
 
@@ -40,7 +42,7 @@ package struct Submission {
         var reads: Bool {
             switch self {
             case .accept, .receive, .watch: true
-            case .connect, .send, .sendNow, .room: false
+            case .connect, .send, .sendParts, .sendNow, .room: false
             case .readFile, .writeFile, .syncFile: false
             }
         }
@@ -48,7 +50,7 @@ package struct Submission {
 
     package let kind: Kind
     package let descriptor: Int32
-    /// What to send; the address of a connect; the `FilePart` of a file operation.
+    /// What to send, or the message that names it; the address of a connect; the `FilePart` of a file operation.
     package let bytes: UnsafeRawPointer?
     package let byteCount: Int
 
@@ -87,6 +89,11 @@ package struct Submission {
 
     package static func send(_ fd: Int32, _ bytes: UnsafeRawPointer, count: Int) -> Self {
         Self(.send, fd, bytes: bytes, byteCount: count)
+    }
+
+    /// The parts must stay as they are, like the memory that they name, until the completion.
+    package static func send(_ fd: Int32, _ parts: SendParts) -> Self {
+        Self(.sendParts, fd, bytes: parts.header, byteCount: parts.byteCount)
     }
 
     package static func sendNow(_ fd: Int32, _ bytes: UnsafeRawPointer, count: Int) -> Self {

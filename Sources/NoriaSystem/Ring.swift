@@ -13,6 +13,7 @@ package final class Ring {
     package enum Operation: UInt8, Sendable {
         case sync = 3
         case pollAdd = 6
+        case sendMessage = 9
         case accept = 13
         case cancel = 14
         case connect = 16

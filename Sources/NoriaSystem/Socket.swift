@@ -172,6 +172,11 @@ package enum Socket {
         noria_send(fd, bytes, count)
     }
 
+    /// The same of several pieces of memory: `SendParts.header`.
+    package static func send(_ fd: Int32, message: UnsafeRawPointer) -> Int {
+        noria_send_message(fd, message.assumingMemoryBound(to: msghdr.self))
+    }
+
     /// Sends a part of a file, as much as fits, never raises SIGPIPE: the count, or a negative error.
     ///
     /// 0 at the file's end. It waits for the disk where the file does not lie in memory.

@@ -20,7 +20,7 @@ private final class EagerBackend: ForwardingBackend {
             receiveCount += 1
             guard receiveCount <= Self.byteCount else { return Completion(token: token, result: 0) }
             return Completion(token: token, result: 1, buffer: buffers.take())
-        case .send, .sendNow:
+        case .send, .sendParts, .sendNow:
             return Completion(token: token, result: Int32(submission.byteCount))
         case .accept, .connect, .watch, .room, .readFile, .writeFile, .syncFile:
             return super.submit(submission, token: token)

@@ -24,7 +24,7 @@ private final class LateBackend: ForwardingBackend {
         case .receive:
             receiving = token
             return nil
-        case .send, .sendNow:
+        case .send, .sendParts, .sendNow:
             return Completion(token: token, result: Int32(submission.byteCount))
         case .accept, .connect, .watch, .room, .readFile, .writeFile, .syncFile:
             return super.submit(submission, token: token)

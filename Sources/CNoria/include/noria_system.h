@@ -40,6 +40,11 @@ static inline long noria_send(int fd, const void *bytes, size_t count) {
     return noria_result(send(fd, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
+/// The same of several pieces of memory: what a msghdr names.
+static inline long noria_send_message(int fd, const struct msghdr *message) {
+    return noria_result(sendmsg(fd, message, MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
 /// Sleeps while `*word` is `expected`, that long at most; negative is for ever. It may also end early.
 void noria_futex_wait(uint32_t *word, uint32_t expected, int64_t nanoseconds);
 /// Ends the sleep of one thread.

@@ -337,7 +337,7 @@ final class StreamChannel: OperationOwner, CustomStringConvertible, @unchecked S
         case .room:
             sendToken = nil
             roomCame(completion.result)
-        case .accept, .connect, .watch, .readFile, .writeFile, .syncFile:
+        case .accept, .connect, .sendParts, .watch, .readFile, .writeFile, .syncFile:
             preconditionFailure("a stream submits none of these")
         }
         if let waiter = completionWaiter.take() { waiter.resume(returning: (), on: loop) }

@@ -36,7 +36,9 @@ final class IOUringBackend: Backend {
             completions: Self.completionCapacity,
             answersPerTake: Self.answersPerTake
         )
-        guard ring.supports([.pollAdd, .accept, .cancel, .connect, .send, .receive]) else {
+        guard
+            ring.supports([.pollAdd, .accept, .cancel, .connect, .send, .sendMessage, .receive])
+        else {
             throw .notSupported
         }
         takesFiles = ring.supports([.read, .write, .sync])
@@ -87,6 +89,16 @@ final class IOUringBackend: Backend {
             entry.length = UInt32(clamping: submission.byteCount)
             // Without waiting it is done inside the `enter`, and answers EAGAIN otherwise.
             entry.flags = submission.kind == .send ? Ring.Flags.noSignal : Ring.Flags.sendNow
+            prepare(entry)
+        case .sendParts:
+            var entry = Ring.Entry(
+                .sendMessage,
+                fd: submission.descriptor,
+                userData: token.rawValue
+            )
+            entry.address = UInt64(UInt(bitPattern: submission.bytes))
+            entry.length = 1
+            entry.flags = Ring.Flags.noSignal
             prepare(entry)
         case .accept:
             var entry = Ring.Entry(.accept, fd: submission.descriptor, userData: token.rawValue)
@@ -156,7 +168,7 @@ final class IOUringBackend: Backend {
         switch kind {
         case .receive: entry.address = token.marked(as: .receive).rawValue
         case .watch, .room: entry.address = token.marked(as: .watch).rawValue
-        case .accept, .connect, .send, .sendNow, .readFile, .writeFile, .syncFile:
+        case .accept, .connect, .send, .sendParts, .sendNow, .readFile, .writeFile, .syncFile:
             entry.address = token.rawValue
         }
         prepare(entry)

@@ -139,7 +139,7 @@ package final class ReadinessBackend: Backend {
             )
         case .accept, .receive, .watch:
             slot.pointee.reader = Waiting(submission: submission, token: token)
-        case .send, .connect, .room, .readFile, .writeFile, .syncFile:
+        case .send, .sendParts, .connect, .room, .readFile, .writeFile, .syncFile:
             slot.pointee.writer = Waiting(submission: submission, token: token)
         }
         return nil
@@ -171,9 +171,12 @@ package final class ReadinessBackend: Backend {
         switch submission.kind {
         case .receive:
             return receive(fd, slot, token)
-        case .send, .sendNow:
+        case .send, .sendParts, .sendNow:
             guard let bytes = submission.bytes else { preconditionFailure("a send has bytes") }
-            let result = Socket.send(fd, bytes, count: submission.byteCount)
+            let result =
+                submission.kind == .sendParts
+                ? Socket.send(fd, message: bytes)
+                : Socket.send(fd, bytes, count: submission.byteCount)
             if result >= 0, result < submission.byteCount { exhaust(.writable, slot, fd) }
             return finished(submission, result, slot, token)
         case .accept:

@@ -224,7 +224,7 @@ package final class SimulatedBackend: Backend {
         case .accept: result = kernel.accept(socket)
         case .connect: result = connect(socket, submission)
         case .receive: return receive(socket, operation.token)
-        case .send, .sendNow: result = send(socket, submission)
+        case .send, .sendParts, .sendNow: result = send(socket, submission)
         case .watch:
             guard kernel.isReadable(socket) else { return nil }
             result = 0
@@ -257,7 +257,15 @@ package final class SimulatedBackend: Backend {
             count = Int.random(in: 1..<min(count, kernel.room(to: socket)), using: &random)
             self.count(.shortSend)
         }
-        return kernel.send(socket, UnsafeRawBufferPointer(start: submission.bytes, count: count))
+        guard submission.kind == .sendParts, let message = submission.bytes else {
+            return kernel.send(
+                socket,
+                UnsafeRawBufferPointer(start: submission.bytes, count: count)
+            )
+        }
+        return SendParts.bytes(of: message).prefix(count).withContiguousStorageIfAvailable {
+            kernel.send(socket, UnsafeRawBufferPointer($0))
+        } ?? 0
     }
 
     private func receive(_ socket: SimulatedKernel.Socket, _ token: Token) -> Completion? {
