@@ -101,12 +101,12 @@ extension StreamSocketChannel {
 
     /// Sends what was flushed, ends our direction, and reads what nobody wants any more.
     private func goOnLingering() {
-        while sendToken == nil, let (start, count) = pending.next() {
-            guard count > 0 else {
+        while sendToken == nil, let submission = pending.next(on: fd) {
+            guard submission.byteCount > 0 else {
                 _ = pending.sent(0)
                 continue
             }
-            switch engine.submit(.send(fd, start, count: count), owner: self) {
+            switch engine.submit(submission, owner: self) {
             case .pending(let token): sendToken = token
             case .done(let completion): guard sentLate(completion.result) else { return }
             }

@@ -258,12 +258,12 @@ final class StreamSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
 
     private func send() {
         while sendToken == nil, phase == .active {
-            guard let (start, count) = pending.next() else { break }
-            guard count > 0 else {
+            guard let submission = pending.next(on: fd) else { break }
+            guard submission.byteCount > 0 else {
                 sent(0)
                 continue
             }
-            switch engine.submit(.send(fd, start, count: count), owner: self) {
+            switch engine.submit(submission, owner: self) {
             case .pending(let token): sendToken = token
             case .done(let completion): sent(completion.result)
             }
