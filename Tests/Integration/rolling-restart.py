@@ -2,15 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Restarts three replicas behind HAProxy one by one under load: no client may see an error.
 
-  Tests/Integration/rolling-restart.py [--rounds 1] [--backend epoll] [PROGRAM]
+  Tests/Integration/rolling-restart.py [--rounds 1] [--backend epoll] [--http DEMO] [PROGRAM]
 
 PROGRAM is a `NoriaProbe`; its 'replica' answers each line with its port and the line, and a second
 port with 'ready' until SIGTERM. HAProxy may send nothing twice ('retries 0', no 'redispatch', no
-'retry-on') and looks at that port every 200 ms. Three kinds of load, one after the other:
+'retry-on') and looks at that port every 200 ms. Kinds of load, one after the other:
 
   connect     one request a connection
   keep-alive  many; what met the end before a byte of its answer is sent once more, counted apart
   proxied     one a connection, with 'send-proxy' and 'send-proxy-v2': the replica says whom it serves
+
+With --http two more, in HAProxy's 'mode http', before three `noria-demo`s, whose /health it asks:
+
+  http connect, http keep-alive
 
 Asserted: no request failed, and econ, eresp and wretr are 0 in HAProxy's 'show stat'.
 """
@@ -37,7 +41,7 @@ global
     stats socket {folder}/stats mode 600 level admin
     maxconn 4000
 defaults
-    mode tcp
+    mode {mode}
     timeout connect 2s
     timeout client 30s
     timeout server 30s
@@ -49,11 +53,16 @@ frontend clients
     default_backend replicas
 backend replicas
     balance roundrobin
-    option tcp-check
-    tcp-check expect rstring ^ready
+    {check}
     default-server inter 200ms fall 1 rise 1
 {servers}
 """
+
+CHECKS = {
+    "tcp": "option tcp-check\n    tcp-check expect rstring ^ready",
+    "http": "option httpchk GET /health\n    http-check expect status 200",
+}
+REQUEST = b"GET /plaintext HTTP/1.1\r\nHost: replicas\r\n%s\r\n"
 
 
 def free_ports(count):
@@ -79,6 +88,14 @@ class Replica:
         if is_proxied:
             self.command.append("proxied")
         self.environment = environment
+
+    @classmethod
+    def demo(cls, name, program, environment, port):
+        """A `noria-demo`, which is asked for its health where it serves."""
+        replica = cls(name, program, environment, port, port, False)
+        replica.command = [program, "--port", str(port)]
+        replica.environment = environment | {"NORIA_SHUTDOWN_GRACE": f"{GRACE_MS}ms"}
+        return replica
 
     def start(self):
         self.process = subprocess.Popen(
@@ -107,14 +124,18 @@ class Replica:
 
 
 class Balancer:
-    def __init__(self, folder, port, replicas, options):
+    def __init__(self, folder, port, replicas, options, mode):
         self.socket = f"{folder}/stats"
         servers = "".join(
             f"    server {each.name} 127.0.0.1:{each.port} check port {each.readiness} {options}\n"
             for each in replicas
         )
         file = pathlib.Path(folder) / "haproxy.cfg"
-        file.write_text(CONFIGURATION.format(folder=folder, port=port, servers=servers))
+        file.write_text(
+            CONFIGURATION.format(
+                folder=folder, port=port, servers=servers, mode=mode, check=CHECKS[mode]
+            )
+        )
         self.process = subprocess.Popen(
             ["haproxy", "-db", "-f", str(file)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
@@ -173,16 +194,24 @@ class Load:
                     self.answered += 1
                     self.repeated += was_repeated
 
+    def request(self, line):
+        """What is sent, what ends the answer, and what it must hold."""
+        if not self.kind.startswith("http"):
+            return f"{line}\n".encode(), b"\n", line.encode()
+        more = b"" if self.kind.endswith("keep-alive") else b"Connection: close\r\n"
+        return REQUEST % more, b"\r\n\r\nhello", b"HTTP/1.1 200 OK\r\n"
+
     def ask(self, connection, line):
         """The connection for the next request, or None; and whether this one was sent twice."""
         was_repeated = False
+        request, ending, sign = self.request(line)
         while True:
             is_old = connection is not None
             connection = connection or socket.create_connection(("127.0.0.1", self.port), 10)
             answer = b""
             with contextlib.suppress(BrokenPipeError, ConnectionResetError) if is_old else contextlib.nullcontext():
-                connection.sendall(f"{line}\n".encode())
-                while not answer.endswith(b"\n"):
+                connection.sendall(request)
+                while not answer.endswith(ending):
                     piece = connection.recv(4096)
                     if not piece:
                         break
@@ -192,14 +221,14 @@ class Load:
                 connection.close()
                 connection, was_repeated = None, True
                 continue
-            words = answer.decode().split()
-            if not answer.endswith(b"\n") or words[-1:] != [line]:
+            if not answer.endswith(ending) or sign not in answer:
                 raise ValueError(f"answered {answer!r}")
             if self.kind.startswith("proxied"):
+                words = answer.decode().split()
                 host, port = connection.getsockname()
                 if words[0] != f"{host}:{port}":
                     raise ValueError(f"served as {words[0]}, is {host}:{port}")
-            if self.kind == "keep-alive":
+            if self.kind.endswith("keep-alive"):
                 return connection, was_repeated
             connection.close()
             return None, was_repeated
@@ -212,13 +241,16 @@ def restart_all(kind, rounds, program, backend):
         environment["NORIA_BACKEND"] = backend
     with tempfile.TemporaryDirectory() as folder:
         port, *ports = free_ports(7)
+        mode = "http" if kind.startswith("http") else "tcp"
         replicas = [
-            Replica(f"r{i}", program, environment, ports[2 * i], ports[2 * i + 1], bool(options))
+            Replica.demo(f"r{i}", program, environment, ports[i])
+            if mode == "http"
+            else Replica(f"r{i}", program, environment, *ports[2 * i : 2 * i + 2], bool(options))
             for i in range(3)
         ]
         for replica in replicas:
             replica.start()
-        balancer = Balancer(folder, port, replicas, options)
+        balancer = Balancer(folder, port, replicas, options, mode)
         try:
             for replica in replicas:
                 balancer.wait(replica.name, "UP")
@@ -256,6 +288,7 @@ def main():
     )
     parser.add_argument("--rounds", type=int, default=1, help="restarts of each replica, default 1")
     parser.add_argument("--backend", help="default: what the machine has")
+    parser.add_argument("--http", metavar="DEMO", help="a noria-demo: also in HAProxy's mode http")
     parser.add_argument("program", nargs="?", default=".build/debug/NoriaProbe", metavar="PROGRAM")
     options = parser.parse_args()
     if shutil.which("haproxy") is None:
@@ -264,6 +297,11 @@ def main():
     done = [
         restart_all(kind, options.rounds, options.program, options.backend) for kind in kinds
     ]
+    if options.http:
+        done += [
+            restart_all(kind, options.rounds, options.http, options.backend)
+            for kind in ("http connect", "http keep-alive")
+        ]
     return 0 if all(done) else 1
 
 
