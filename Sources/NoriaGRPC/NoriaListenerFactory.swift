@@ -52,6 +52,7 @@ struct NoriaListenerFactory: HTTP2ServerTransport.ListenerFactory {
                             NIOSSLServerHandler(context: context)
                         )
                     }
+                    try channel.pipeline.syncOperations.addHandler(HTTP2GoAwayHandler())
                 }.flatMap { connectionConfigurator.configure(channel: channel, tls: security.kind) }
             }
         let made:

@@ -6,6 +6,7 @@ internal import NIOCore
 internal import NIOHTTP2
 internal import NIOSSL
 internal import NIOTLS
+internal import NoriaNIO
 
 /// Stands where bytes are plain, before HTTP/2's handlers: tells `HeaderTimeout` of heads, has a
 /// shutdown that comes during the handshake told after it, when there is somebody to hear it, and
@@ -40,6 +41,8 @@ final class HTTP2Watcher: ChannelDuplexHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        // Window updates for what has ended, say, which swift-nio-http2 calls an error by then.
+        guard !isClosing else { return }
         if var reader = reader.take() {
             let begins = reader.beginCount
             reader.read(unwrapInboundIn(data).readableBytesView)
@@ -96,15 +99,16 @@ final class HTTP2Watcher: ChannelDuplexHandler {
 /// Keeps errors of one stream, which has been reset, from Hummingbird's handler, which would close
 /// the connection and cut all the others.
 ///
-/// Every shutdown under load has them: what the peer began before it knew is refused by a reset.
+/// A shutdown has them where a peer begins streams after it was told.
 private final class StreamErrors: ChannelInboundHandler {
     typealias InboundIn = HTTP2Frame
 
-    /// Where HTTP/2's own handler is in the pipeline.
+    /// Where HTTP/2's own handler is in the pipeline; and has it told of a shutdown in time.
     static func keep(from context: ChannelHandlerContext) {
         let pipeline = context.pipeline.syncOperations
         guard let http2 = try? pipeline.handler(type: NIOHTTP2Handler.self) else { return }
         // It fails only where the channel is gone.
+        try? pipeline.addHandler(HTTP2GoAwayHandler(), position: .before(http2))
         try? pipeline.addHandler(StreamErrors(), position: .after(http2))
     }
 

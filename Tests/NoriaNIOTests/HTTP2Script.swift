@@ -59,7 +59,8 @@ enum HTTP2Script {
                 if kind == 6 and not flags & 1: self.send(self.frame(6, 1, 0, payload))
                 if kind == 7:
                     self.last, code = struct.unpack(">II", payload[:8])
-                    if code: self.notes.append(f"GOAWAY {code} {payload[8:]}")
+                    # After the last stream swift-nio-http2 calls a window update an error.
+                    if code and self.open: self.notes.append(f"GOAWAY {code} {payload[8:]}")
                     for gone in [stream for stream in self.open if stream > self.last]:
                         del self.open[gone]
                         self.refused += 1
