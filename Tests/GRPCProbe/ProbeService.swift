@@ -39,7 +39,11 @@ struct ProbeService: RegistrableRPCService {
                 try await Self.sleep(Self.number(message), context)
             } catch {
                 cancelled.add()
-                throw error
+                // A `CancellationError` would be told as UNKNOWN, where it is faster than the peer.
+                throw RPCError(
+                    code: Task.isCancelled ? .deadlineExceeded : .cancelled,
+                    message: "\(error)"
+                )
             }
             return StreamingServerResponse(single: ServerResponse(message: message))
         }
