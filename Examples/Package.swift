@@ -13,6 +13,7 @@ let package = Package(
         .package(name: "noria", path: "..", traits: ["Hummingbird"]),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(
             url: "https://github.com/swiftlang/swift-subprocess",
@@ -44,6 +45,16 @@ let package = Package(
             ],
             swiftSettings: [.treatAllWarnings(as: .error)]
         ),
+        .executableTarget(
+            name: "Fetch",
+            dependencies: [
+                noria,
+                .product(name: "NoriaNIO", package: "noria"),
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ]
+        ),
         .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
         // A link: the clients and child processes of Noria's own tests.
         .target(
@@ -55,7 +66,7 @@ let package = Package(
             name: "ExampleTests",
             dependencies: [
                 "TestSupport", "EchoServer", "ChatRoom", "LineProtocol", "Proxy", "BlockingCalls",
-                "HashFiles", "PrimeFarm", "BlockedLoop", "ChildProcesses", "NoriaDemo",
+                "HashFiles", "PrimeFarm", "BlockedLoop", "ChildProcesses", "NoriaDemo", "Fetch",
             ]
         ),
     ]

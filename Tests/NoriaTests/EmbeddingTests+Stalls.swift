@@ -84,6 +84,41 @@ extension EmbeddingTests {
         }
     }
 
+    @Test("a loop of another framework's is told by its heartbeat", arguments: settings)
+    func blockedGuest(setting: Setting) async throws {
+        let reports = Locked<[StallReport]>([])
+        try await withRuntime(Self.watched(setting, reports)) { runtime in
+            let heartbeat = runtime.watchLoops(ofGroup: "guests", count: 1)[0]
+            #expect(heartbeat.period == .milliseconds(40))
+            let thread = try Thread.startJoinable {
+                func beats(_ hadStacksBlocked: Bool) -> Bool {
+                    Thread.sleep(nanoseconds: heartbeat.period.nanoseconds)
+                    return heartbeat.beat(hadStacksBlocked: hadStacksBlocked)
+                }
+                let hadStacksBlocked = heartbeat.begin()
+                for _ in 0..<5 { _ = beats(hadStacksBlocked) }
+                blockLoop(reports, count: 1)
+                while beats(hadStacksBlocked) {}
+                heartbeat.end()
+            }
+            try await until("told") { reports.withLock { $0.count } == 1 }
+            let report = try #require(reports.withLock { $0 }.first)
+            #expect(report.group == "guests" && report.eventLoop == 0)
+            #expect(report.duration >= .milliseconds(100))
+            #expect(report.description.hasPrefix("loop 0 of 'guests' is blocked, for "))
+            if StackCapture.isPossible {
+                #expect(report.stack.contains { $0.hasPrefix("blockLoop(_:count:)") }, "\(report)")
+            }
+            try await until("counted") { runtime.snapshot().watchedLoops.first?.stalls == 1 }
+            let snapshot = try #require(runtime.snapshot().watchedLoops.first)
+            #expect(snapshot.group == "guests" && snapshot.lateness.count >= 6)
+            #expect(snapshot.lateness.max >= 0.1)
+            heartbeat.stop()
+            try await until("let go") { runtime.snapshot().watchedLoops.isEmpty }
+            thread.join()
+        }
+    }
+
     @Test("turns are measured, and waiting is no part of them", arguments: settings)
     func turnLengths(setting: Setting) async throws {
         try await withRuntime(setting.configuration) { runtime in

@@ -17,6 +17,8 @@ final class Watchdog: Sendable {
     private let parker = Parker()
     private let hasBegun = Parker()
     private let state = Guarded<(thread: Thread.Joinable?, isEnded: Bool)>((nil, false))
+    /// Of loops that are none of ours.
+    private let guests = Guarded<[Heartbeat]>([])
 
     init(
         _ loops: EventLoopGroup,
@@ -49,6 +51,21 @@ final class Watchdog: Sendable {
         }
     }
 
+    /// Has loops that are none of ours watched, from the next look on.
+    ///
+    /// Any thread.
+    func watch(_ heartbeats: [Heartbeat]) { guests.withLock { $0 += heartbeats } }
+
+    /// Those that are watched, without those whose loops have ended.
+    ///
+    /// Any thread.
+    var heartbeats: [Heartbeat] {
+        guests.withLock { guests in
+            guests.removeAll(where: \.isOver)
+            return guests
+        }
+    }
+
     /// When the loops have ended.
     func end() {
         let thread = state.withLock { state in
@@ -58,6 +75,7 @@ final class Watchdog: Sendable {
         parker.rouse()
         thread?.join()
         metrics.end(Runtime.current)
+        for heartbeat in heartbeats { heartbeat.stop() }
         for loop in loops { loop.turnLog.watch(from: .max) }
     }
 
@@ -69,6 +87,7 @@ final class Watchdog: Sendable {
         hasBegun.rouse()
         let stacks = StallStacks(configuration.stallStacks, logger)
         var (period, quietLooks) = (pacing.period, 0)
+        var guests: [WatchedHeartbeat] = []
         while true {
             let (began, delayBefore) = (MonotonicClock.now, ownDelay?.read() ?? 0)
             if parker.park(nanoseconds: period), state.withLock({ $0.isEnded }) { break }
@@ -80,33 +99,50 @@ final class Watchdog: Sendable {
                 for finding in loop.look(now, pause: pause) { report(finding, of: loop, stacks) }
                 if !loop.wasQuiet { isQuiet = false }
             }
+            guests = present(guests)
+            for guest in guests {
+                for finding in guest.look(now, pause: pause) { report(finding, of: guest, stacks) }
+                if !guest.wasQuiet { isQuiet = false }
+            }
             if let runtime = Runtime.current { metrics.look(now, runtime) }
             quietLooks = isQuiet ? quietLooks + 1 : 0
             period = quietLooks < Pacing.quietLookCount ? pacing.period : pacing.idlePeriod
         }
     }
 
+    /// Those that are watched now, of which some were before.
+    private func present(_ before: [WatchedHeartbeat]) -> [WatchedHeartbeat] {
+        let heartbeats = heartbeats
+        guard !heartbeats.elementsEqual(before, by: { $0 === $1.heartbeat }) else { return before }
+        return heartbeats.map { heartbeat in
+            before.first { $0.heartbeat === heartbeat }
+                ?? WatchedHeartbeat(heartbeat, configuration)
+        }
+    }
+
     private func report(
         _ finding: WatchedLoop.Finding,
-        of watched: WatchedLoop,
+        of watched: some Watched,
         _ stacks: StallStacks
     ) {
-        let (loop, logger) = (watched.loop, logger)
+        let (name, index, group) = (watched.name, watched.index, watched.group)
+        let logger = logger
         switch finding {
         case .over(let length, let wasReported):
-            let text = "\(loop) goes on, after a turn of \(length / 1_000_000) ms"
+            let text = "\(name) goes on, after a turn of \(length / 1_000_000) ms"
             reports.submit { logger.log(level: wasReported ? .notice : .debug, "\(text)") }
         case .saturated(let text):
-            reports.submit { logger.warning("\(loop): \(text)") }
+            reports.submit { logger.warning("\(name): \(text)") }
         case .lasting(let length, let unreported):
             // Now, while it lasts; the names of what was found may take their time.
-            let evidence = stacks.take(of: loop.turnLog.threadID)
+            let evidence = stacks.take(of: watched.threadID)
             var notes = [watched.throttlingNote()].compactMap(\.self)
             if unreported > 0 { notes.append("\(unreported) stalls before it were not reported") }
             let (onStall, names) = (configuration.onStall, stacks.names)
             reports.submit { [notes] in
                 let report = StallReport(
-                    eventLoop: loop.index,
+                    eventLoop: index,
+                    group: group,
                     duration: .nanoseconds(Int64(clamping: length)),
                     task: evidence.task,
                     stack: names.calls(evidence),

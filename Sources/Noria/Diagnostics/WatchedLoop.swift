@@ -1,8 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import NoriaSystem
 
+/// Whose stalls the watchdog reports; its thread alone.
+protocol Watched {
+    /// As the log names it.
+    var name: String { get }
+    /// Its place in its group.
+    var index: Int { get }
+    /// The name of that, where it is none of ours.
+    var group: String? { get }
+    var threadID: Int32 { get }
+    func throttlingNote() -> String?
+}
+
 /// A loop as the watchdog knows it; the watchdog's thread alone.
-final class WatchedLoop {
+final class WatchedLoop: Watched {
     enum Finding {
         case lasting(UInt64, unreported: Int)
         case over(UInt64, wasReported: Bool)
@@ -20,13 +32,14 @@ final class WatchedLoop {
 
     init(_ loop: EventLoop, _ configuration: RuntimeConfiguration.Diagnostics) {
         self.loop = loop
-        judge = StallJudge(
-            threshold: UInt64(configuration.stallThreshold.nanoseconds),
-            reportThreshold: UInt64(configuration.stallReportThreshold.nanoseconds),
-            reportsPerMinute: configuration.stallReportsPerMinute
-        )
+        judge = StallJudge(configuration)
         delay = RunQueueDelay(thread: loop.turnLog.threadID)
     }
+
+    var name: String { "\(loop)" }
+    var index: Int { loop.index }
+    var group: String? { nil }
+    var threadID: Int32 { loop.turnLog.threadID }
 
     func look(_ now: UInt64, pause: UInt64) -> [Finding] {
         var found = loop.turnLog.takeLongTurns().compactMap { turn in
@@ -60,4 +73,14 @@ final class WatchedLoop {
     }
 
     func throttlingNote() -> String? { throttling.note() }
+}
+
+extension StallJudge {
+    init(_ configuration: RuntimeConfiguration.Diagnostics) {
+        self.init(
+            threshold: UInt64(configuration.stallThreshold.nanoseconds),
+            reportThreshold: UInt64(configuration.stallReportThreshold.nanoseconds),
+            reportsPerMinute: configuration.stallReportsPerMinute
+        )
+    }
 }

@@ -6,6 +6,8 @@ public struct RuntimeSnapshot: Codable, Sendable {
     public let backend: BackendReport
     /// The loops, in their order.
     public let eventLoops: [EventLoopSnapshot]
+    /// The loops of groups that `Runtime.watch` watches, as long as they run; none are the default.
+    public let watchedLoops: [WatchedLoopSnapshot]
     /// The pool for calls that block.
     public let blocking: ThreadPoolSnapshot
     /// The pool for calls that compute.
@@ -30,6 +32,7 @@ extension Runtime {
         RuntimeSnapshot(
             backend: backend,
             eventLoops: eventLoops.map { $0.snapshot() },
+            watchedLoops: watchdog.heartbeats.map { $0.snapshot() },
             blocking: blocking.snapshot(),
             compute: compute.snapshot(),
             processes: processPoolSnapshot,

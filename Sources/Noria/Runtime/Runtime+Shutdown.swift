@@ -82,11 +82,16 @@ extension Runtime {
     /// Any thread; it takes no lock that is held for long.
     func unended() -> [String] {
         let now = MonotonicClock.now
-        let loops = eventLoops.compactMap { loop -> String? in
-            let length = loop.turnLog.presentTurn(now)
+        // Those of watched groups, too.
+        let turns =
+            eventLoops.map { ("\($0)", $0.turnLog.presentTurn(now), $0.turnLog.threadID) }
+            + watchdog.heartbeats.map {
+                ("\($0)", $0.turnLog.presentTurn(now), $0.turnLog.threadID)
+            }
+        let loops = turns.compactMap { name, length, thread -> String? in
             guard length > 100_000_000 else { return nil }
-            let call = KernelWait.text(ofThread: loop.turnLog.threadID).map { ", its thread \($0)" }
-            return "\(loop): \(length / 1_000_000) ms in one turn\(call ?? "")"
+            let call = KernelWait.text(ofThread: thread).map { ", its thread \($0)" }
+            return "\(name): \(length / 1_000_000) ms in one turn\(call ?? "")"
         }
         let jobs = poolWatch.pools.flatMap(\.unfinished)
         // Embedded, the body is a child of a task of the program's, and no task is ours to list.
