@@ -68,5 +68,8 @@ struct Fetch {
 private func blockTheLoop(milliseconds: UInt32) {
     let end = ContinuousClock.now + .milliseconds(milliseconds)
     // A signal, as the watchdog sends, ends a sleep.
-    while ContinuousClock.now < end { usleep(10_000) }
+    while ContinuousClock.now < end {
+        let (seconds, attoseconds) = ContinuousClock.now.duration(to: end).components
+        usleep(UInt32(max(0, seconds * 1_000_000 + attoseconds / 1_000_000_000_000)))
+    }
 }
