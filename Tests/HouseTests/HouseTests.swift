@@ -49,8 +49,8 @@ struct HouseTests {
             modules: [
                 "Noria", "NoriaNIO", "NoriaSystem", "NIOCore", "NIOHTTP1", "NIOHTTP2", "NIOPosix",
                 "NIOSSL", "NIOTLS", "Hummingbird", "HummingbirdCore", "HummingbirdHTTP2",
-                "HummingbirdTLS", "HTTPTypes", "NIOHTTPTypes", "Logging", "ServiceLifecycle",
-                "FoundationEssentials",
+                "HummingbirdTLS", "HTTPTypes", "NIOHTTPTypes", "NIOHTTPTypesHTTP1", "Logging",
+                "ServiceLifecycle", "FoundationEssentials",
             ]
         ),
         Floor(
