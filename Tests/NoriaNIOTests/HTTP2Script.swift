@@ -106,10 +106,10 @@ enum HTTP2Script {
                 session.open = {}
                 session.finish()
             print("all slow ones ended", flush=True)
-            time.sleep(0.5)
+            time.sleep(2)
             idle.send(idle.frame(6, 0, 0, b"12345678"))
             while idle.pongs == 0: assert idle.take(), idle.notes
-            time.sleep(0.5)
+            time.sleep(2)
             answer(idle)
             tell([silent, half, whole, idle])
         def idle():

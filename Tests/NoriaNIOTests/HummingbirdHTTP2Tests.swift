@@ -103,7 +103,7 @@ struct HummingbirdHTTP2Tests {
         let (process, port) = try start(
             isSecure ? paths : [],
             backend,
-            environment: ["HEADER_TIMEOUT_MS": "300"]
+            environment: ["HEADER_TIMEOUT_MS": "1500"]
         )
         let slow = try client(["slow"], port, isSecure: isSecure)
         try slow.output.line(containing: "all slow ones ended")
