@@ -89,7 +89,7 @@ extension EmbeddingTests {
         let reports = Locked<[StallReport]>([])
         try await withRuntime(Self.watched(setting, reports)) { runtime in
             let heartbeat = runtime.watchLoops(ofGroup: "guests", count: 1)[0]
-            #expect(heartbeat.period == .milliseconds(40))
+            #expect(heartbeat.period == .milliseconds(100))
             let thread = try Thread.startJoinable {
                 func beats(_ hadStacksBlocked: Bool) -> Bool {
                     Thread.sleep(nanoseconds: heartbeat.period.nanoseconds)

@@ -39,8 +39,8 @@ extension Runtime {
     /// Any thread.
     package func watchLoops(ofGroup name: String, count: Int) -> [Heartbeat] {
         let diagnostics = configuration.diagnostics
-        // 15 µs a beat: 40 of them a second are 0.06 % of a processor, 10 are 0.015 %.
-        let period = max(.milliseconds(25), min(.seconds(1), diagnostics.stallThreshold))
+        // A beat costs SwiftNIO's loop some 60 µs: ten a second are 0.06 % of a processor.
+        let period = max(.milliseconds(100), min(.seconds(1), diagnostics.stallThreshold))
         let heartbeats = (0..<count).map { Heartbeat(group: name, index: $0, period: period) }
         watchdog.watch(heartbeats)
         return heartbeats
