@@ -61,7 +61,6 @@ struct FetchTests {
         #expect(errors.contains(" of 'http client' is blocked, for "), "\(errors)")
         #expect(errors.contains("blockTheLoop(milliseconds:) at Fetch.swift:"), "\(errors)")
         #expect(errors.contains(" of 'http client' goes on, after a turn of "), "\(errors)")
-        #expect(!errors.contains("warning noria: [Noria] loop 0 is blocked"), "\(errors)")
     }
 
     @Test("the end waits for a group's loop that is blocked", arguments: Backends.all)
@@ -71,7 +70,7 @@ struct FetchTests {
         try process.expectExit(.code(0), seconds: 30)
         #expect(began.duration(to: .now) >= .milliseconds(1500))
         let errors = try process.errors.all()
-        #expect(errors.contains("'SwiftNIO group http client' done in 1"), "\(errors)")
+        #expect(errors.contains("'SwiftNIO group http client' done in "), "\(errors)")
     }
 
     @Test("one that is blocked for ever is named at the deadline", arguments: Backends.all)
