@@ -64,6 +64,8 @@ public struct StreamCounts: Codable, Sendable, Hashable {
     public internal(set) var timedOut: UInt64 = 0
     /// Connections that ended before their handler began: the peer was gone, or sent no PROXY header.
     public internal(set) var refused: UInt64 = 0
+    /// Errors of SwiftNIO's channels that no handler has taken.
+    public internal(set) var unhandledErrors: UInt64 = 0
     /// Bytes that came.
     public internal(set) var receivedByteCount: UInt64 = 0
     /// Bytes that the kernel has taken.
@@ -108,6 +110,7 @@ extension EventLoop {
                 reset: counts.reset.load(ordering: .relaxed),
                 timedOut: counts.timedOut.load(ordering: .relaxed),
                 refused: counts.refused.load(ordering: .relaxed),
+                unhandledErrors: counts.unhandledErrors.load(ordering: .relaxed),
                 receivedByteCount: counts.receivedBytes.load(ordering: .relaxed),
                 sentByteCount: counts.sentBytes.load(ordering: .relaxed)
             )
@@ -135,6 +138,7 @@ struct LoopCounts: ~Copyable, Sendable {
     fileprivate let reset = Atomic<UInt64>(0)
     fileprivate let timedOut = Atomic<UInt64>(0)
     fileprivate let refused = Atomic<UInt64>(0)
+    fileprivate let unhandledErrors = Atomic<UInt64>(0)
     fileprivate let receivedBytes = Atomic<UInt64>(0)
     fileprivate let sentBytes = Atomic<UInt64>(0)
 
@@ -177,6 +181,7 @@ struct LoopCounts: ~Copyable, Sendable {
         reset.store(state.streams.reset, ordering: .relaxed)
         timedOut.store(state.streams.timedOut, ordering: .relaxed)
         refused.store(state.streams.refused, ordering: .relaxed)
+        unhandledErrors.store(state.streams.unhandledErrors, ordering: .relaxed)
         receivedBytes.store(engine.receivedBytes, ordering: .relaxed)
         sentBytes.store(engine.sentBytes, ordering: .relaxed)
     }

@@ -32,6 +32,7 @@ struct Metric: Sendable {
     static let reset = loop("connections.reset", .counter, "connections")
     static let timedOut = loop("connections.timed_out", .counter, "connections")
     static let refused = loop("connections.refused", .counter, "connections")
+    static let unhandledErrors = loop("connections.unhandled_errors", .counter, "errors")
     static let bytes = loop("io.bytes", .counter, "bytes", and: "direction")
     static let delay = spread { loop("eventloop.delay\($0)", .gauge, "s") }
     static let turnLength = spread { loop("eventloop.turn\($0)", .gauge, "s") }
@@ -56,7 +57,8 @@ struct Metric: Sendable {
     static let all: [Metric] =
         [
             utilization, time, turns, jobs, completions, wakeups, stalls, queueDepth, overflows,
-            starvedReceives, timers, accepted, open, reset, timedOut, refused, bytes,
+            starvedReceives, timers, accepted, open, reset, timedOut, refused,
+            unhandledErrors, bytes,
         ] + delay + turnLength + [
             threads, threadLimit, active, saturation, poolQueueDepth, completed, poolRefused,
             cancelled, abandoned,

@@ -116,6 +116,7 @@ private final class MetricsPublisher {
         add(.reset, place, snapshot.streams.reset)
         add(.timedOut, place, snapshot.streams.timedOut)
         add(.refused, place, snapshot.streams.refused)
+        add(.unhandledErrors, place, snapshot.streams.unhandledErrors)
         add(.bytes, place + [("direction", "in")], snapshot.streams.receivedByteCount)
         add(.bytes, place + [("direction", "out")], snapshot.streams.sentByteCount)
         set(Metric.delay, place, [loop.counts.runDelay])

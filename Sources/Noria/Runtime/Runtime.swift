@@ -45,6 +45,7 @@ public final class Runtime: Sendable {
     let supervisor: Supervisor
     let uncaughtErrors: UncaughtErrors
     let proxyHeaderRefusals = ProxyHeaderRefusals()
+    let channelErrors = ChannelErrors()
     let poolWatch: PoolWatch
     let watchdog: Watchdog
     let debugWatch: DebugWatch?
