@@ -104,6 +104,9 @@ package struct TimerQueue: ~Copyable {
         return TimerID(slot: index, generation: timers[Int(index)].generation)
     }
 
+    /// Who waits, in no order.
+    package var owners: [any TimerOwner] { timers.compactMap(\.owner) }
+
     /// Takes a timer back; false when it has fired, or was taken back before.
     @discardableResult
     package mutating func cancel(_ id: TimerID) -> Bool {

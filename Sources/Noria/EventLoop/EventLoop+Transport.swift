@@ -1,5 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package import NoriaEngine
+internal import NoriaSystem
+
+/// What another framework has on a loop for one run: its own view of it.
+package protocol LoopAdapter: AnyObject, Sendable {
+    /// Ends what there is, on the loop's thread: what this queues is run, and then the run is over.
+    func loopEnds()
+}
 
 /// What the adapters of other frameworks stand on: a loop's engine and its timers.
 extension EventLoop {
@@ -17,6 +24,23 @@ extension EventLoop {
         timers.add(deadline: deadline, owner: owner, context: context)
     }
 
+    /// Who waits for a timer.
+    ///
+    /// Loop thread only.
+    package var timerOwners: [any TimerOwner] { timers.owners }
+
+    /// The adapter of the present run, made at the first call.
+    ///
+    /// Any thread.
+    package func presentAdapter<Adapter: LoopAdapter>(_ make: () -> Adapter) -> Adapter {
+        adapter.withLock { present in
+            if let present = present as? Adapter { return present }
+            let made = make()
+            present = made
+            return made
+        }
+    }
+
     /// Loop thread only.
     package func cancelTimer(_ id: TimerID) { timers.cancel(id) }
 
@@ -27,4 +51,9 @@ extension EventLoop {
         countConnection(change)
         if isAccepted { count(\.accepted) }
     }
+
+    /// Counts a stream that its peer, or the network, has reset.
+    ///
+    /// Loop thread only.
+    package func countReset() { count(\.reset) }
 }

@@ -24,9 +24,11 @@ public final class EventLoop: Sendable, CustomStringConvertible {
     let turnLog = TurnLog()
     let serial: LoopSerialExecutor
     let tasks: LoopTaskExecutor
+    /// Who stands on this run.
+    let adapter = Guarded<(any LoopAdapter)?>(nil)
 
     // Loop thread only.
-    private let state: LoopState
+    let state: LoopState
 
     init(index: Int) throws(Errno) {
         self.index = index
@@ -151,6 +153,16 @@ public final class EventLoop: Sendable, CustomStringConvertible {
         if isCurrent { body() } else { post(body) }
     }
 
+    /// The same of work that need not be safe to send, with no wakeup to think of.
+    ///
+    /// Loop thread only.
+    package func postHere(_ body: @escaping () -> Void) {
+        let state = checked()
+        // What others sent before stands before it.
+        if !inbox.isEmpty { takeInbox() }
+        state.appendPosted(QueuedJob(posting: body))
+    }
+
     private func push(_ job: QueuedJob) {
         inbox.push(job)
         // On the loop itself nothing needs rousing: the next turn takes the inbox.
@@ -213,11 +225,23 @@ public final class EventLoop: Sendable, CustomStringConvertible {
     /// Turns on the calling thread, which is this loop's from `begin` to `end`, until `finish`.
     func run(_ budget: TurnBudget) {
         while !state.isEnding { turn(budget) }
+        endAdapter(budget)
         // What a job of the last turn queued or posted is still run: an end never cuts a batch
         // short.
         takeInbox()
         runJobs(budget)
         turnLog.endRun(turnBegan: state.lookedAt)
+    }
+
+    /// Has an adapter end what it has here, and runs what it queues for that, all of it.
+    private func endAdapter(_ budget: TurnBudget) {
+        guard let adapter = adapter.withLock({ $0.take() }) else { return }
+        adapter.loopEnds()
+        takeInbox()
+        var last = budget
+        last.jobsPerTurn = max(budget.jobsPerTurn, state.queue.count)
+        last.nanosecondsPerTurn = .max / 2
+        runJobs(last)
     }
 
     /// Ends `run` with the present turn.
@@ -228,6 +252,7 @@ public final class EventLoop: Sendable, CustomStringConvertible {
     /// Makes the calling thread this loop's; how many jobs were left from the run before.
     func begin(engine: Engine) throws(Errno) -> Int {
         try engine.backend.watchWakeup(wakeup.descriptor)
+        adapter.withLock { $0 = nil }
         state.engine = engine
         state.isEnding = false
         state.resetCounts()
@@ -362,38 +387,5 @@ public final class EventLoop: Sendable, CustomStringConvertible {
         case .posted: job.runPosted()
         }
         state.role = .generic
-    }
-
-    /// Counts an operation that was done without a wait.
-    ///
-    /// Loop thread only.
-    func countOperation() { state.operationCount &+= 1 }
-
-    /// Whether the present job has done its share of them.
-    ///
-    /// Loop thread only.
-    var isBudgetSpent: Bool { state.operationCount >= Self.operationsPerJob }
-
-    // MARK: Parking
-
-    /// The role of the job that runs now: what a park remembers and gives back to `resume`.
-    var currentRole: JobRole { state.role }
-
-    /// Resumes a continuation so that the awaiting code runs as what it was.
-    ///
-    /// Loop thread only.
-    ///
-    /// A continuation resumes on the generic executor, and code of an actor on this loop would
-    /// then have to hop: a second enqueue. The hint makes it one. It is sound because a switch
-    /// between serial and generic always goes through our queue, so that the role at the park
-    /// was the executor in force.
-    func resume<Value>(
-        _ continuation: UnsafeContinuation<Value, Never>,
-        returning value: sending Value,
-        as role: JobRole
-    ) {
-        state.roleHint = role
-        continuation.resume(returning: value)
-        state.roleHint = nil
     }
 }

@@ -37,7 +37,7 @@ struct QueuedJob {
 
     init(address: UnsafeMutableRawPointer) { self.address = address }
 
-    init(posting body: @escaping @Sendable () -> Void) {
+    init(posting body: @escaping () -> Void) {
         address = Unmanaged.passRetained(PostedWork(body)).toOpaque()
     }
 

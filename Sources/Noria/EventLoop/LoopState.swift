@@ -72,6 +72,13 @@ final class LoopState: @unchecked Sendable {
         queue.append(job)
     }
 
+    /// A piece of work, which is nothing else whatever is resumed at the moment.
+    func appendPosted(_ job: QueuedJob) {
+        job.role = .posted
+        if isSharing { job.sequence = nextSequence() }
+        queue.append(job)
+    }
+
     func nextSequence() -> UInt {
         sequence &+= 1
         return sequence
@@ -104,6 +111,7 @@ final class LoopTimers {
     @exclusivity(unchecked) private var queue = TimerQueue(now: MonotonicClock.now)
 
     var count: Int { queue.count }
+    var owners: [any TimerOwner] { queue.owners }
 
     func add(deadline: UInt64, owner: any TimerOwner, context: UInt = 0) -> TimerID {
         queue.add(deadline: deadline, owner: owner, context: context)
