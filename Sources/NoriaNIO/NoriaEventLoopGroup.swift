@@ -14,10 +14,13 @@ public final class NoriaEventLoopGroup: NIOCore::EventLoopGroup, Sendable {
     let all: [NoriaEventLoop]
     private let turn = Atomic<Int>(0)
 
-    /// The loops of `runtime`, which must run for as long as the group is used.
+    /// The loops of `runtime`, which must run for as long as the group is used; two groups of one
+    /// runtime have the same.
     public init(_ runtime: Runtime) {
         self.runtime = runtime
-        all = runtime.eventLoops.map { NoriaEventLoop($0) }
+        all = runtime.eventLoops.map { loop in
+            loop.presentAdapter { NoriaEventLoop(loop, runtime) }
+        }
     }
 
     /// The loops in turn.

@@ -173,6 +173,12 @@ extension StreamSocketChannel {
         if linger != nil { endLingering() }
     }
 
+    /// Closes, and asks no handler.
+    func loopEnds() {
+        close0(error: EventLoopError.shutdown, mode: .all, promise: nil)
+        if linger != nil { endLingering() }
+    }
+
     func lingerTimeIsUp() {
         guard linger?.hasProgressed == true else { return endLingering() }
         linger?.hasProgressed = false
@@ -204,6 +210,7 @@ extension StreamSocketChannel {
         engine.backend.deregister(fd)
         Descriptor.close(fd)
         noria.loop.countConnection(-1, isAccepted: false)
+        noria.residents.channels[ObjectIdentifier(self)] = nil
         gonePromise.succeed()
     }
 }

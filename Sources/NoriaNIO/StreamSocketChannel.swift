@@ -77,6 +77,7 @@ final class StreamSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
         gonePromise = loop.makePromise(of: Void.self)
         madePipeline = ChannelPipeline(channel: self)
         loop.loop.countConnection(1, isAccepted: parent != nil)
+        loop.residents.channels[ObjectIdentifier(self)] = self
     }
 
     var localAddress: NIOCore::SocketAddress? { addresses.withLock { $0.local } }
