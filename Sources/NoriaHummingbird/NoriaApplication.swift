@@ -69,7 +69,7 @@ where Responder.Context: InitializableFromSource<ApplicationRequestContextSource
 
     /// Serves until the runtime, or the group that this runs in, is shut down.
     ///
-    /// - Throws: `SocketAddressError`, an `Errno` of the system, what a service throws;
+    /// - Throws: `SocketAddressError`, an `IOError`, what a service throws;
     ///   `NoriaApplicationError` when there is no runtime.
     public func run() async throws {
         guard let group else { throw NoriaApplicationError(.noRuntime) }

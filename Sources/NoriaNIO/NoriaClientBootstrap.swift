@@ -3,6 +3,7 @@
 public import NIOCore
 internal import Noria
 internal import NoriaSystem
+internal import SystemPackage
 
 /// Connects channels on Noria's loops, as `ClientBootstrap` does on SwiftNIO's.
 ///
@@ -187,7 +188,10 @@ public final class NoriaClientBootstrap: NIOClientTCPBootstrapProtocol {
                     throw ChannelError.operationUnsupported
                 }
                 channel = try StreamSocketChannel.client(to: storage, on: loop)
-            } catch { return loop.makeFailedFuture(error) }
+            } catch {
+                let error = (error as? Errno)?.nioError("socket") ?? error
+                return loop.makeFailedFuture(error)
+            }
             return options.applyAllChannelOptions(to: channel).flatMap {
                 initializer(channel)
             }.flatMapThrowing {

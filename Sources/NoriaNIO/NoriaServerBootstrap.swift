@@ -55,7 +55,7 @@ public final class NoriaServerBootstrap {
 
     /// Binds an IP literal, and accepts from then on; port 0 takes a free one.
     ///
-    /// Fails with `SocketAddressError`, or an `Errno` of the system.
+    /// Fails with `SocketAddressError`, or an `IOError`.
     public func bind(host: String, port: Int) -> EventLoopFuture<any Channel> {
         do {
             return bind(to: try NIOCore::SocketAddress(ipAddress: host, port: port))
@@ -96,7 +96,7 @@ public final class NoriaServerBootstrap {
         let initializer = childInitializer
         return listen(at: address) { channel, options in
             try channel.pipeline.syncOperations.addHandler(
-                AcceptHandler(options, initializer),
+                AcceptHandler(channel, options, initializer),
                 name: "noria accept"
             )
             return channel as any Channel
@@ -106,7 +106,7 @@ public final class NoriaServerBootstrap {
     /// Binds; the accepted channels, as `childChannelInitializer` has made them, are the inbound
     /// stream of what is returned.
     ///
-    /// - Throws: `SocketAddressError`, or an `Errno` of the system.
+    /// - Throws: `SocketAddressError`, or an `IOError`.
     public func bind<Output: Sendable>(
         host: String,
         port: Int,
@@ -145,7 +145,7 @@ public final class NoriaServerBootstrap {
     ) async throws -> NIOAsyncChannel<Output, Never> {
         try await listen(at: address) { channel, options in
             try channel.pipeline.syncOperations.addHandler(
-                AcceptHandler(options, nil),
+                AcceptHandler(channel, options, nil),
                 name: "noria accept"
             )
             return try NIOAsyncChannel._wrapAsyncChannelWithTransformations(
@@ -202,10 +202,16 @@ private final class AcceptHandler: ChannelInboundHandler {
     typealias InboundIn = any Channel
     typealias InboundOut = any Channel
 
+    private let listening: ServerSocketChannel
     private let options: ChannelOptions.Storage
     private let initializer: NoriaServerBootstrap.Initializer?
 
-    init(_ options: ChannelOptions.Storage, _ initializer: NoriaServerBootstrap.Initializer?) {
+    init(
+        _ listening: ServerSocketChannel,
+        _ options: ChannelOptions.Storage,
+        _ initializer: NoriaServerBootstrap.Initializer?
+    ) {
+        self.listening = listening
         self.options = options
         self.initializer = initializer
     }
@@ -217,13 +223,21 @@ private final class AcceptHandler: ChannelInboundHandler {
             context.fireChannelRead(data)
             return
         }
-        readied.flatMap { initializer(channel) }.whenComplete { result in
+        readied.flatMap { initializer(channel) }.whenComplete { [listening] result in
             switch result {
             case .success: channel.begin()
-            case .failure: channel.close(promise: nil)
+            case .failure(let error):
+                channel.close(promise: nil)
+                listening.pipeline.fireErrorCaught(error)
             }
         }
         context.fireChannelRead(data)
+    }
+
+    /// As SwiftNIO's own, on which `ServerQuiescingHelper` stands: whoever waits is let in first.
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if event is ChannelShouldQuiesceEvent { listening.stopAccepting() }
+        context.fireUserInboundEventTriggered(event)
     }
 }
 

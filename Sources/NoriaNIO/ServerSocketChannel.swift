@@ -28,8 +28,14 @@ final class ServerSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
     private var isUnix = false
     private var wantsRead = false
     private var isAccepting = false
+    /// A close is under way through the pipeline.
+    private var isClosing = false
+    private var isAborted = false
     private var autoRead = true
     private var backlog = 4096
+    private var maxMessagesPerRead = 16
+    /// Options of the socket's that were set before there is one.
+    private var early: [(key: SocketOptionKey, value: [UInt8])] = []
     private let active = Atomic<Bool>(false)
 
     /// `refusing` and `emptying` as in Noria's own listeners (`Acceptor`): nobody is reset.
@@ -77,14 +83,21 @@ final class ServerSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
             }
             let fd = try Socket.stream(for: storage)
             self.fd = fd
-            if !storage.isUnix { try Socket.set(.reuseAddress, to: 1, on: fd) }
             isUnix = storage.isUnix
+            if !isUnix {
+                try Socket.set(.reuseAddress, to: 1, on: fd)
+                // What is accepted inherits it.
+                try Socket.set(.noDelay, to: 1, on: fd)
+            }
+            for option in early { try setSocketOption(option.key, to: option.value) }
+            early = []
             try Socket.bind(fd, to: storage)
             try Socket.listen(fd, backlog: backlog)
             try engine.backend.register(fd)
             let bound = try Socket.localAddress(of: fd).address
             boundAddress.withLock { $0 = bound }
         } catch {
+            let error = (error as? Errno)?.nioError("bind") ?? error
             promise?.fail(error)
             return close0(error: error, mode: .all, promise: nil)
         }
@@ -118,7 +131,7 @@ final class ServerSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
         guard !isAccepting, acceptToken == nil, timer == nil, let fd else { return }
         isAccepting = true
         defer { isAccepting = false }
-        var left = Self.acceptsAtOnce
+        var left = max(1, maxMessagesPerRead)
         while wantsRead, phase == .active, timer == nil {
             guard left > 0 else {
                 noria.loop.post { self.accept() }
@@ -135,7 +148,6 @@ final class ServerSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
         }
     }
 
-    private static let acceptsAtOnce = 16
     /// How long accepting rests after an error: as Noria's own listeners do.
     private static let restNanoseconds: UInt64 = 100_000_000
 
@@ -222,6 +234,7 @@ final class ServerSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
     func stopAtOnce() {
         guard phase != .closed else { return }
         phase = .emptying
+        isAborted = true
         if let timer = timer.take() { noria.loop.cancelTimer(timer) }
         if let acceptToken { engine.cancel(acceptToken) }
         closeWhenEmpty()
@@ -241,8 +254,15 @@ final class ServerSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
     /// Those that were accepted for another loop are on their way here and back, and an accept that
     /// was cancelled may have one all the same.
     private func closeWhenEmpty() {
-        if phase == .emptying, passing == 0, acceptToken == nil {
-            close0(error: ChannelError.eof, mode: .all, promise: nil)
+        guard phase == .emptying, passing == 0, acceptToken == nil else { return }
+        guard !isAborted else { return close0(error: ChannelError.eof, mode: .all, promise: nil) }
+        guard !isClosing else { return }
+        isClosing = true
+        // Past the handlers, of which one may hold it up, or refuse.
+        let closed = noria.makePromise(of: Void.self)
+        pipeline.syncOperations.close(mode: .all, promise: closed)
+        closed.futureResult.assumeIsolated().whenFailure { error in
+            if self.phase != .closed { self.pipeline.syncOperations.fireErrorCaught(error) }
         }
     }
 
@@ -278,12 +298,19 @@ final class ServerSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
         phase = .closed
         active.store(false, ordering: .relaxed)
         if let timer = timer.take() { noria.loop.cancelTimer(timer) }
-        if let acceptToken { engine.cancel(acceptToken) } else { release() }
+        if let acceptToken {
+            engine.cancel(acceptToken)
+            // The number goes with the cancelled accept; from now on nobody is let in all the same.
+            if let fd { try? Socket.shutDown(fd) }
+        } else {
+            release()
+        }
         promise?.succeed()
         if wasActive { pipeline.syncOperations.fireChannelInactive() }
         if wasRegistered { pipeline.syncOperations.fireChannelUnregistered() }
         noria.loop.post {
             self.removeHandlers(pipeline: self.pipeline)
+            self.boundAddress.withLock { $0 = nil }
             self.closePromise.succeed()
         }
     }
@@ -295,27 +322,53 @@ final class ServerSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
         Descriptor.close(fd)
     }
 
+    // MARK: Options
+
+    func setSocketOption(_ key: SocketOptionKey, to value: [UInt8]) throws {
+        guard phase != .closed else { throw ChannelError.ioOnClosedChannel }
+        if let fd { try key.set(value, on: fd) } else { early.append((key, value)) }
+    }
+
+    func getSocketOption(_ key: SocketOptionKey, into value: UnsafeMutableRawBufferPointer) throws {
+        guard phase != .closed else { throw ChannelError.ioOnClosedChannel }
+        guard let fd else { throw ChannelError.inappropriateOperationForState }
+        try key.get(value, of: fd)
+    }
+
     struct SyncOptions: NIOSynchronousChannelOptions {
         let channel: ServerSocketChannel
 
         func setOption<Option: ChannelOption>(_ option: Option, value: Option.Value) throws {
+            guard channel.phase != .closed else { throw ChannelError.ioOnClosedChannel }
             switch (option, value) {
             case (is ChannelOptions.Types.AutoReadOption, let isOn as Bool):
                 channel.autoRead = isOn
                 if isOn, channel.phase == .active { channel.pipeline.syncOperations.read() }
             case (is ChannelOptions.Types.BacklogOption, let backlog as Int32):
                 channel.backlog = Int(backlog)
-            case (let option as ChannelOptions.Types.SocketOption, _ as SocketOptionValue)
-            where option.optionName == .so_reuseaddr:
-                break
+            case (is ChannelOptions.Types.MaxMessagesPerReadOption, let count as UInt):
+                channel.maxMessagesPerRead = Int(clamping: count)
+            case (let option as ChannelOptions.Types.SocketOption, let value as SocketOptionValue):
+                try channel.setSocketOption(SocketOptionKey(option), to: value.optionBytes)
             default: throw ChannelError.operationUnsupported
             }
         }
 
         func getOption<Option: ChannelOption>(_ option: Option) throws -> Option.Value {
-            guard option is ChannelOptions.Types.AutoReadOption,
-                let value = channel.autoRead as? Option.Value
-            else { throw ChannelError.operationUnsupported }
+            guard channel.phase != .closed else { throw ChannelError.ioOnClosedChannel }
+            let value: Any
+            switch option {
+            case is ChannelOptions.Types.AutoReadOption: value = channel.autoRead
+            case is ChannelOptions.Types.BacklogOption: value = Int32(clamping: channel.backlog)
+            case is ChannelOptions.Types.MaxMessagesPerReadOption:
+                value = UInt(channel.maxMessagesPerRead)
+            case let option as ChannelOptions.Types.SocketOption:
+                value = try channel.optionNumber(SocketOptionKey(option))
+            default: throw ChannelError.operationUnsupported
+            }
+            guard let value = value as? Option.Value else {
+                throw ChannelError.operationUnsupported
+            }
             return value
         }
     }

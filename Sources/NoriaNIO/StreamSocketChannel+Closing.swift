@@ -35,6 +35,8 @@ extension StreamSocketChannel {
             try? Socket.shutDownReading(fd)
             promise?.succeed()
             pipeline.syncOperations.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
+            guard case .closed = outputEnd, phase != .closed else { return }
+            close0(error: ChannelError.eof, mode: .all, promise: nil)
         }
     }
 
@@ -50,7 +52,9 @@ extension StreamSocketChannel {
             promise?.fail(error)
         }
         pipeline.syncOperations.fireUserInboundEventTriggered(ChannelEvent.outputClosed)
-        if isInputClosed { close0(error: ChannelError.eof, mode: .all, promise: nil) }
+        if isInputClosed, phase != .closed {
+            close0(error: ChannelError.eof, mode: .all, promise: nil)
+        }
     }
 
     private func closeAll(_ error: any Error, _ promise: EventLoopPromise<Void>?) {
@@ -77,6 +81,7 @@ extension StreamSocketChannel {
         if lingers { goOnLingering() } else if isLast { giveUpDescriptor() }
         noria.loop.post {
             self.removeHandlers(pipeline: self.pipeline)
+            self.forgetAddresses()
             self.closePromise.succeed()
         }
     }

@@ -4,6 +4,7 @@ internal import NIOCore
 internal import Noria
 internal import NoriaEngine
 internal import NoriaSystem
+internal import SystemPackage
 
 /// An attempt to connect, and the address that the kernel reads meanwhile.
 final class ConnectAttempt {
@@ -28,7 +29,11 @@ final class ConnectAttempt {
 /// A client's way to its server. Loop thread only.
 extension StreamSocketChannel {
     func connect0(to address: NIOCore::SocketAddress, promise: EventLoopPromise<Void>?) {
-        guard phase == .registered, attempt == nil, parent == nil else {
+        guard attempt == nil else {
+            promise?.fail(ChannelError.connectPending)
+            return
+        }
+        guard phase == .registered, parent == nil else {
             promise?.fail(ChannelError.inappropriateOperationForState)
             return
         }
@@ -61,10 +66,10 @@ extension StreamSocketChannel {
             let error = IOError(errnoCode: -result, reason: "connect")
             return close0(error: error, mode: .all, promise: nil)
         }
-        do {
+        do throws(Errno) {
             if attempt.isUnix { try engine.backend.register(fd) }
         } catch {
-            return close0(error: error, mode: .all, promise: nil)
+            return close0(error: error.nioError("register"), mode: .all, promise: nil)
         }
         noteAddresses()
         self.attempt = nil

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #if NIO
 internal import NIOCore
-internal import NoriaSystem
+internal import NoriaEngine
 
-/// The options of a connection that are known here; any other fails with `.operationUnsupported`.
+/// The options of a connection; one that is not known here fails with `.operationUnsupported`.
 extension StreamSocketChannel {
     struct SyncOptions: NIOSynchronousChannelOptions {
         let channel: StreamSocketChannel
 
         func setOption<Option: ChannelOption>(_ option: Option, value: Option.Value) throws {
+            // The descriptor may be another's by now.
+            guard channel.phase != .closed else { throw ChannelError.ioOnClosedChannel }
             switch (option, value) {
             case (is ChannelOptions.Types.AutoReadOption, let isOn as Bool):
                 channel.settings.autoRead = isOn
@@ -20,18 +22,26 @@ extension StreamSocketChannel {
                 let mark as ChannelOptions.Types.WriteBufferWaterMark
             ):
                 channel.settings.waterMark = mark
+                channel.noteMarks()
             case (is ChannelOptions.Types.ConnectTimeoutOption, let timeout as TimeAmount?):
                 channel.settings.connectTimeout = timeout
             case (let option as ChannelOptions.Types.SocketOption, let value as SocketOptionValue):
-                try channel.set(option, to: value)
-            case (is ChannelOptions.Types.MaxMessagesPerReadOption, _),
-                (is ChannelOptions.Types.RecvAllocatorOption, _):
-                break
+                try channel.setSocketOption(SocketOptionKey(option), to: value.optionBytes)
+            case (is ChannelOptions.Types.MaxMessagesPerReadOption, let count as UInt):
+                channel.settings.maxMessagesPerRead = Int(clamping: count)
+            case (is ChannelOptions.Types.WriteSpinOption, let count as UInt):
+                channel.settings.writeSpin = count
+            case (
+                is ChannelOptions.Types.RecvAllocatorOption,
+                let allocator as any RecvByteBufferAllocator
+            ):
+                channel.settings.receiveAllocator = allocator
             default: throw ChannelError.operationUnsupported
             }
         }
 
         func getOption<Option: ChannelOption>(_ option: Option) throws -> Option.Value {
+            guard channel.phase != .closed else { throw ChannelError.ioOnClosedChannel }
             let value: Any
             switch option {
             case is ChannelOptions.Types.AutoReadOption: value = channel.settings.autoRead
@@ -41,6 +51,13 @@ extension StreamSocketChannel {
                 value = channel.settings.waterMark
             case is ChannelOptions.Types.ConnectTimeoutOption:
                 value = channel.settings.connectTimeout as Any
+            case is ChannelOptions.Types.MaxMessagesPerReadOption:
+                value = UInt(channel.settings.maxMessagesPerRead)
+            case is ChannelOptions.Types.WriteSpinOption: value = channel.settings.writeSpin
+            case is ChannelOptions.Types.RecvAllocatorOption:
+                value = channel.settings.receiveAllocator ?? AdaptiveRecvByteBufferAllocator()
+            case let option as ChannelOptions.Types.SocketOption:
+                value = try channel.optionNumber(SocketOptionKey(option))
             case is ChannelOptions.Types.AllocatorOption: value = channel.allocator
             case is ChannelOptions.Types.BufferedWritableBytesOption:
                 value = channel.pending.byteCount
@@ -53,17 +70,36 @@ extension StreamSocketChannel {
         }
     }
 
-    private func set(_ option: ChannelOptions.Types.SocketOption, to value: SocketOptionValue)
-        throws
-    {
-        switch (option.optionLevel, option.optionName) {
-        case (.tcp, .tcp_nodelay): try Socket.set(.noDelay, to: Int(value), on: fd)
-        case (.socket, .so_keepalive): try Socket.set(.keepAlive, to: Int(value), on: fd)
-        case (.socket, .so_reuseaddr): try Socket.set(.reuseAddress, to: Int(value), on: fd)
-        case (.socket, .so_rcvbuf): try Socket.set(.receiveBuffer, to: Int(value), on: fd)
-        case (.socket, .so_sndbuf): try Socket.set(.sendBuffer, to: Int(value), on: fd)
-        default: throw ChannelError.operationUnsupported
+    func setSocketOption(_ key: SocketOptionKey, to value: [UInt8]) throws {
+        guard phase != .closed else { throw ChannelError.ioOnClosedChannel }
+        try key.set(value, on: fd)
+    }
+
+    func getSocketOption(_ key: SocketOptionKey, into value: UnsafeMutableRawBufferPointer) throws {
+        guard phase != .closed else { throw ChannelError.ioOnClosedChannel }
+        try key.get(value, of: fd)
+    }
+
+    /// What came, in buffers of the user's allocator: no piece is larger than one of those.
+    func receivedInPieces(_ bytes: UnsafeRawBufferPointer, _ id: BufferID) {
+        var buffers: [ByteBuffer] = []
+        var left = bytes[...]
+        while !left.isEmpty, var allocator = settings.receiveAllocator {
+            var buffer = allocator.buffer(allocator: self.allocator)
+            let count = min(left.count, max(1, buffer.writableBytes))
+            buffer.writeBytes(UnsafeRawBufferPointer(rebasing: left.prefix(count)))
+            _ = allocator.record(actualReadBytes: count)
+            settings.receiveAllocator = allocator
+            left = left.dropFirst(count)
+            buffers.append(buffer)
         }
+        engine.giveBack(id)
+        for buffer in buffers where phase == .active && !isInputClosed {
+            pipeline.syncOperations.fireChannelRead(NIOAny(buffer))
+        }
+        guard phase == .active, !isInputClosed else { return }
+        pipeline.syncOperations.fireChannelReadComplete()
+        readWhenAutomatic()
     }
 }
 #endif

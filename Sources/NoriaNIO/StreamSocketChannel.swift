@@ -66,6 +66,11 @@ final class StreamSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
         var allowsHalfClosure = false
         var waterMark = ChannelOptions.Types.WriteBufferWaterMark(low: 32 * 1024, high: 64 * 1024)
         var connectTimeout: TimeAmount? = .seconds(10)
+        /// SwiftNIO's own number.
+        var maxMessagesPerRead = 4
+        var receiveAllocator: (any RecvByteBufferAllocator)?
+        /// Taken and told, and no more: what the kernel has no room for waits for it at once.
+        var writeSpin: UInt = 16
     }
 
     private init(_ fd: Int32, on loop: NoriaEventLoop, parent: (any Channel)?) {
@@ -89,6 +94,8 @@ final class StreamSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
         let remote = (try? Socket.peerAddress(of: fd))?.address
         addresses.withLock { $0 = (local, remote) }
     }
+
+    func forgetAddresses() { addresses.withLock { $0 = (nil, nil) } }
 
     /// Takes over what was accepted; nil, and the descriptor closed, when it can't be watched.
     ///
@@ -117,7 +124,10 @@ final class StreamSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
         let fd = try Socket.stream(for: address)
         do throws(Errno) {
             // An unconnected Unix socket reports a hang-up: it is registered afterwards.
-            if !address.isUnix { try loop.loop.transportEngine.backend.register(fd) }
+            if !address.isUnix {
+                try Socket.set(.noDelay, to: 1, on: fd)
+                try loop.loop.transportEngine.backend.register(fd)
+            }
         } catch {
             Descriptor.close(fd)
             throw error
@@ -154,6 +164,8 @@ final class StreamSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
         phase = .active
         active.store(true, ordering: .relaxed)
         pipeline.syncOperations.fireChannelActive()
+        // What was flushed before.
+        send()
         readWhenAutomatic()
     }
 
@@ -178,7 +190,7 @@ final class StreamSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
         guard !isReceiving, receiveToken == nil else { return }
         isReceiving = true
         defer { isReceiving = false }
-        var left = Self.receivesAtOnce
+        var left = max(1, settings.maxMessagesPerRead)
         while wantsRead, phase == .active, !isInputClosed {
             guard left > 0 else {
                 noria.loop.post { self.receive() }
@@ -195,18 +207,16 @@ final class StreamSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
         }
     }
 
-    /// SwiftNIO's own number of messages for a read.
-    private static let receivesAtOnce = 4
-
     private func received(_ completion: Completion) {
         guard completion.result > 0, let id = completion.buffer else {
             return ended(completion.result)
         }
         let bytes = engine.bytes(of: completion)
+        guard settings.receiveAllocator == nil else { return receivedInPieces(bytes, id) }
         var buffer = allocator.buffer(capacity: bytes.count)
         buffer.writeBytes(bytes)
         engine.giveBack(id)
-        guard phase == .active else { return }
+        guard phase == .active, !isInputClosed else { return }
         let operations = pipeline.syncOperations
         operations.fireChannelRead(NIOAny(buffer))
         operations.fireChannelReadComplete()
@@ -214,9 +224,11 @@ final class StreamSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
     }
 
     private func ended(_ result: Int32) {
-        guard phase == .active else { return }
+        // Our own shutdown of the direction ends a receive, too.
+        guard phase == .active, !isInputClosed || result < 0 else { return }
         guard result == 0 else {
             let error = IOError(errnoCode: -result, reason: "receive")
+            if error.isReset { noria.loop.countReset() }
             pipeline.syncOperations.fireErrorCaught(error)
             return close0(error: error, mode: .all, promise: nil)
         }
@@ -246,9 +258,16 @@ final class StreamSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
             return
         }
         pending.append(buffer, promise)
-        guard !isAboveMark, pending.byteCount > settings.waterMark.high else { return }
-        isAboveMark = true
-        writable.store(false, ordering: .relaxed)
+        noteMarks()
+    }
+
+    /// Compares what waits with the marks, and says so when it has passed one.
+    func noteMarks() {
+        let mark = settings.waterMark
+        let isAbove = pending.byteCount > (isAboveMark ? mark.low - 1 : mark.high)
+        guard isAbove != isAboveMark else { return }
+        isAboveMark = isAbove
+        writable.store(!isAbove, ordering: .relaxed)
         if phase == .active { pipeline.syncOperations.fireChannelWritabilityChanged() }
     }
 
@@ -276,16 +295,12 @@ final class StreamSocketChannel: SocketChannel, OperationOwner, TimerOwner, @unc
         guard phase == .active else { return }
         guard result >= 0 else {
             let error = IOError(errnoCode: -result, reason: "send")
+            if error.isReset { noria.loop.countReset() }
             return close0(error: error, mode: .all, promise: nil)
         }
         let done = pending.sent(Int(result))
         for promise in done { promise.succeed() }
-        guard isAboveMark, phase == .active, pending.byteCount < settings.waterMark.low else {
-            return
-        }
-        isAboveMark = false
-        writable.store(true, ordering: .relaxed)
-        pipeline.syncOperations.fireChannelWritabilityChanged()
+        if isAboveMark, phase == .active { noteMarks() }
     }
 
     // MARK: Completions

@@ -108,6 +108,29 @@ package enum Socket {
         _ = try check(setsockopt(fd, level, name, &number, socklen_t(MemoryLayout<Int32>.size)))
     }
 
+    /// Sets an option that is none of ours, in the kernel's own form.
+    package static func set(
+        level: Int32,
+        option: Int32,
+        to value: UnsafeRawBufferPointer,
+        on fd: Int32
+    ) throws(Errno) {
+        _ = try check(
+            setsockopt(fd, level, option, value.baseAddress, socklen_t(value.count))
+        )
+    }
+
+    /// Reads one into memory that is large enough; what the kernel does not fill stays.
+    package static func get(
+        level: Int32,
+        option: Int32,
+        into value: UnsafeMutableRawBufferPointer,
+        of fd: Int32
+    ) throws(Errno) {
+        var count = socklen_t(value.count)
+        _ = try check(getsockopt(fd, level, option, value.baseAddress, &count))
+    }
+
     /// Ends the sending direction: the peer reads the end after what was sent.
     package static func shutDownWriting(_ fd: Int32) throws(Errno) {
         _ = try check(shutdown(fd, Int32(SHUT_WR)))
