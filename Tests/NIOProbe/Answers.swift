@@ -71,6 +71,12 @@ final class Answers: ChannelDuplexHandler {
         }
     }
 
+    /// A request that is none: SwiftNIO has answered it with 400, and leaves the close to us.
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        context.fireErrorCaught(error)
+        context.close(promise: nil)
+    }
+
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         fill(context)
         context.fireChannelWritabilityChanged()

@@ -51,6 +51,10 @@ enum NIOProbe {
             print("listening on 127.0.0.1:\(channel.localAddress?.port ?? 0)")
             fflush(nil)
             try await channel.closeFuture.get()
+            let streams = runtime.eventLoops.map { $0.snapshot().streams }
+            let errors = streams.reduce(0) { $0 + $1.unhandledErrors }
+            print("\(errors) unhandled errors, \(streams.reduce(0) { $0 + $1.reset }) resets")
+            fflush(nil)
         }
     }
 
