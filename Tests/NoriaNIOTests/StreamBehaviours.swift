@@ -187,6 +187,8 @@ extension ChannelTests {
                     client: { [Journal(record)] }
                 )
                 let client = pair.client
+                // Our own end is none of the peer's, which would close it.
+                try await client.setOption(.allowRemoteHalfClosure, value: false).get()
                 try await client.close(mode: .input).get()
                 await #expect(throws: ChannelError.inputClosed) {
                     try await client.close(mode: .input).get()
@@ -199,6 +201,7 @@ extension ChannelTests {
                 }
                 #expect(client.isActive)
                 #expect(!record.withLock { $0.contains("read") })
+                #expect(record.withLock { $0.count { $0 == "event inputClosed" } } == 1)
                 try await client.close(mode: .output).get()
                 try await client.closeFuture.get()
                 try await pair.close()
