@@ -87,6 +87,12 @@ extension ChannelTests {
         }
     }
 
+    /// Connections of this runtime's, whatever else the process has open.
+    @Sendable
+    static func openConnections() -> Int {
+        (Runtime.current?.snapshot().eventLoops ?? []).reduce(0) { $0 + $1.connectionsOpen }
+    }
+
     /// Turns the loop until something is so; ten seconds at most.
     static func wait(
         _ what: String,
