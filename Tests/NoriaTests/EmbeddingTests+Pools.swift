@@ -34,7 +34,8 @@ extension EmbeddingTests {
             try await Self.settle(runtime.blocking, completed: 2)
             try await Self.settle(runtime.compute, completed: 1)
             let snapshot = runtime.snapshot()
-            #expect(snapshot.blocking.threadCount == 1)
+            // A second one, where the first had not come to its rest yet.
+            #expect((1...2).contains(snapshot.blocking.threadCount))
             #expect(snapshot.blocking.wait.count == 2)
         }
     }
