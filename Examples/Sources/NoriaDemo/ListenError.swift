@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import NIOCore
 import Noria
 import Synchronization
 
@@ -13,19 +14,22 @@ struct ListenError: Error, CustomStringConvertible {
     private var reason: String {
         switch error {
         case nil: "the name has no address; name another with '--host'"
-        case .some(let error as Errno):
-            switch error {
-            case .addressInUse:
-                "the address is in use (EADDRINUSE); another process listens there: end it, or"
-                    + " name another port with '--port'"
-            case .permissionDenied:
-                "permission denied (EACCES); ports below 1024 need CAP_NET_BIND_SERVICE: name"
-                    + " another with '--port'"
-            case .addressNotAvailable:
-                "the address is not of this machine (EADDRNOTAVAIL); name another with '--host'"
-            default: "\(error)"
-            }
+        case .some(let error as IOError): reason(of: Errno(rawValue: error.errnoCode))
         case .some(let error): "\(error)"
+        }
+    }
+
+    private func reason(of error: Errno) -> String {
+        switch error {
+        case .addressInUse:
+            "the address is in use (EADDRINUSE); another process listens there: end it, or"
+                + " name another port with '--port'"
+        case .permissionDenied:
+            "permission denied (EACCES); ports below 1024 need CAP_NET_BIND_SERVICE: name"
+                + " another with '--port'"
+        case .addressNotAvailable:
+            "the address is not of this machine (EADDRNOTAVAIL); name another with '--host'"
+        default: "\(error)"
         }
     }
 }
