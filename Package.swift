@@ -63,6 +63,11 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(
+            url: "https://github.com/swiftlang/swift-subprocess",
+            from: "1.0.2",
+            traits: []
+        ),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
@@ -122,7 +127,10 @@ let package = Package(
         ),
         .executableTarget(
             name: "NoriaCommand",
-            dependencies: ["Noria", "NoriaSystem", system, arguments],
+            dependencies: [
+                "Noria", "NoriaSystem", system, logging, arguments,
+                .product(name: "Subprocess", package: "swift-subprocess"),
+            ],
             swiftSettings: house
         ),
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: house),

@@ -8,7 +8,8 @@ struct NoriaCommand: ParsableCommand {
         abstract: "The production event loop for Swift, at work.",
         version: "0.1.0 (in development)",
         subcommands: [
-            EchoCommand.self, OffloadCommand.self, WorkCommand.self, DoctorCommand.self,
+            TourCommand.self, DoctorCommand.self, EchoCommand.self, OffloadCommand.self,
+            WorkCommand.self,
         ]
     )
 }

@@ -14,6 +14,8 @@ package enum Descriptor {
         return noria_poll(&entry, 1, 0) > 0
     }
 
+    package static func isTerminal(_ fd: Int32) -> Bool { isatty(fd) == 1 }
+
     /// Whether a small write would not wait.
     package static func isWritable(_ fd: Int32) -> Bool {
         var entry = pollfd(fd: fd, events: Int16(POLLOUT), revents: 0)

@@ -93,6 +93,16 @@ package enum Thread {
         return String(cString: path)
     }
 
+    /// The file that this program is, to be started again; by its name, so that a child bears it.
+    package static var programPath: String {
+        var bytes = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let count = readlink("/proc/self/exe", &bytes, bytes.count)
+        let name = bytes.prefix(max(0, count)).map { UInt8(bitPattern: $0) }
+        let path = String(decoding: name, as: UTF8.self)
+        // The file has been replaced, as a deployment does it; the link leads to it still.
+        return access(path, X_OK) == 0 ? path : "/proc/self/exe"
+    }
+
     package static func environment(_ name: String) -> String? {
         guard let value = getenv(name) else { return nil }
         return String(cString: value)

@@ -64,6 +64,7 @@ struct HouseTests {
             target: "NoriaCommand",
             modules: [
                 "Noria", "NoriaSystem", "SystemPackage", "Synchronization", "ArgumentParser",
+                "FoundationEssentials", "Logging", "Subprocess",
             ]
         ),
     ]
