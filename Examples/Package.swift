@@ -22,6 +22,7 @@ let package = Package(
         ),
     ],
     targets: [
+        .executableTarget(name: "ProductionService", dependencies: [noria]),
         .executableTarget(name: "EchoServer", dependencies: [noria]),
         .executableTarget(name: "ChatRoom", dependencies: [noria]),
         .executableTarget(name: "LineProtocol", dependencies: [noria]),
@@ -65,8 +66,9 @@ let package = Package(
         .testTarget(
             name: "ExampleTests",
             dependencies: [
-                "TestSupport", "EchoServer", "ChatRoom", "LineProtocol", "Proxy", "BlockingCalls",
-                "HashFiles", "PrimeFarm", "BlockedLoop", "ChildProcesses", "NoriaDemo", "Fetch",
+                "TestSupport", "ProductionService", "EchoServer", "ChatRoom", "LineProtocol",
+                "Proxy", "BlockingCalls", "HashFiles", "PrimeFarm", "BlockedLoop", "ChildProcesses",
+                "NoriaDemo", "Fetch",
             ]
         ),
     ]

@@ -8,8 +8,12 @@ final class Example: Sendable {
     let process: ChildProcess
     let port: Int
 
-    init(_ name: String, _ arguments: [String] = ["127.0.0.1", "0"]) throws {
-        process = try ChildProcess(name, arguments)
+    init(
+        _ name: String,
+        _ arguments: [String] = ["127.0.0.1", "0"],
+        environment: [String: String] = [:]
+    ) throws {
+        process = try ChildProcess(name, arguments, environment: environment)
         let line = try process.output.line(containing: "listening on")
         guard let port = line.split(separator: ":").last.flatMap({ Int($0) }) else {
             throw ChildProcess.Failure("no port in '\(line)'")
@@ -27,12 +31,12 @@ final class Example: Sendable {
 extension BlockingClient {
     func say(_ line: String) throws { try send(Array((line + "\n").utf8)) }
 
-    /// The next line, without its end.
+    /// The next line, without its end; what came of one when the stream ends.
     func line() throws -> String {
         var bytes: [UInt8] = []
         while true {
             let byte = try receive(exactly: 1)
-            guard byte != [10] else { break }
+            guard !byte.isEmpty, byte != [10] else { break }
             bytes += byte
         }
         return String(decoding: bytes.last == 13 ? bytes.dropLast() : bytes[...], as: UTF8.self)
