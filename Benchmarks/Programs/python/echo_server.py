@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The echo servers of a good Python program: protocols or streams, on asyncio's loop or uvloop's.
 
-    echo_server.py asyncio|uvloop protocols|streams|protocols-128k HOST PORT
-    echo_server.py asyncio tasks HOST PORT    a new task answers each message
+    echo_server.py asyncio|uvloop protocols|streams|tasks|protocols-128k HOST PORT
+
+With `tasks` a new task answers each message; `protocols-128k` is asyncio's alone.
 
 Both loops set TCP_NODELAY by themselves. The protocol is that of uvloop's own benchmark, with the
 back pressure that a server needs. Both receive 256 KiB at once, and document no way to set that.
@@ -83,7 +84,10 @@ async def serve(loop_name, api, host, port):
         protocol = Echo if api == "protocols" else EchoIn128KiB
         server = await loop.create_server(protocol, host, port, backlog=4096)
     host, port = server.sockets[0].getsockname()
-    print(f"listening on {host}:{port} backend={loop_name}-{api} loops=1", flush=True)
+    debug = "on" if loop.get_debug() else "off"
+    print(
+        f"listening on {host}:{port} backend={loop_name}-{api} loops=1 debug={debug}", flush=True
+    )
     await server.serve_forever()
 
 
@@ -91,7 +95,7 @@ def main():
     match sys.argv[1:]:
         case ["asyncio", ("protocols" | "protocols-128k" | "streams" | "tasks") as api, host, port]:
             asyncio.run(serve("asyncio", api, host, int(port)))
-        case ["uvloop", ("protocols" | "streams") as api, host, port]:
+        case ["uvloop", ("protocols" | "streams" | "tasks") as api, host, port]:
             import uvloop
 
             uvloop.run(serve("uvloop", api, host, int(port)))

@@ -2,7 +2,7 @@
 import Glibc
 import Noria
 
-/// The echo in the three shapes that `Benchmarks/debug` holds beside asyncio's.
+/// The echo in the three shapes that `Benchmarks/debug` holds beside asyncio's and uvloop's.
 @main
 enum ShapesNoria {
     static func main() {
@@ -13,7 +13,10 @@ enum ShapesNoria {
         }
         Runtime.main { runtime in
             let listener = try await TCPListener.bind(host: "127.0.0.1", port: 0)
-            print("listening on \(listener.localAddress) backend=\(runtime.backend.kind) loops=1")
+            print(
+                "listening on \(listener.localAddress) backend=\(runtime.backend.kind) loops=1",
+                "debug=\(runtime.configuration.diagnostics.debug == .on ? "on" : "off")"
+            )
             fflush(nil)
             try await listener.serve { try await shape.echo($0) }
         }
