@@ -172,7 +172,8 @@ let package = Package(
         .executableTarget(
             name: "NoriaNIOProbe",
             dependencies: [
-                "Noria", "NoriaNIO", nio("NIOCore"), nio("NIOHTTP1"), nio("NIOWebSocket"),
+                "Noria", "NoriaNIO", nio("NIOCore"), nio("NIOPosix"), nio("NIOHTTP1"),
+                nio("NIOWebSocket"),
                 nio("NIOHTTP2", "swift-nio-http2"), nio("NIOSSL", "swift-nio-ssl"),
             ],
             path: "Tests/NIOProbe",

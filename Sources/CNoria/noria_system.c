@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/sendfile.h>
@@ -59,6 +60,16 @@ void noria_futex_wake(uint32_t *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIV
 ssize_t noria_append(int fd, const void *bytes, size_t count) {
     struct iovec part = {(void *)bytes, count};
     return pwritev2(fd, &part, 1, 0, RWF_APPEND);
+}
+
+int noria_memory_file(const char *name) {
+    // MFD_NOEXEC_SEAL came with Linux 6.3, which from then on complains of those without.
+    int fd = memfd_create(name, MFD_CLOEXEC | 8);
+    return fd < 0 && errno == EINVAL ? memfd_create(name, MFD_CLOEXEC) : fd;
+}
+
+int noria_holds(const void *bytes, size_t count, const void *part, size_t part_count) {
+    return memmem(bytes, count, part, part_count) != NULL;
 }
 
 long noria_read_now(int fd, void *bytes, size_t count, off_t offset) {

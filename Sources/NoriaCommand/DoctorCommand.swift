@@ -22,8 +22,25 @@ struct DoctorCommand: ParsableCommand {
             (name, state, value, unit, finding, reason, command), and with --config \
             configuration (knobs: name, variable, value, source, defaultValue, unit, range, \
             summary, problem; unknownVariables: name, nearest). A key without a value is left out.
+
+            --pid looks at a live process instead, for a second and by /proc alone: nothing is \
+            attached, sent or changed. It tells asyncio, uvloop, Node, Go, SwiftNIO and Noria, and \
+            says of the four steps to production (policy, executors, debug and exception handler, \
+            shutdown) and of the limits that it meets: ✔ well, ✘ to change, ? not to be seen from \
+            outside; behind each in brackets the files of /proc/PID that say so. The exit code is \
+            0 when there is a report (1 with --strict and a ✘), 66 when there is no such process \
+            or it may not be seen.
+
+            --pid --json prints processID, name, commandLine, user, kind (asyncio, uvloop, python, \
+            node, go, SwiftNIO, noria, worker of noria, unknown), evidence, steps and limits \
+            (name, state, value, unit, finding, evidence, advice), and of a Noria process snapshot \
+            (writtenAt, processID, isEmbedded, isDebug, shutdownDeadlineSeconds, \
+            uncaughtErrorHandler, checks, snapshot) with snapshotAgeSeconds.
             """
     )
+
+    @Option(help: ArgumentHelp("Look at this process instead.", valueName: "number"))
+    var pid: Int32?
 
     @Flag(help: "Print JSON.")
     var json = false
@@ -38,13 +55,31 @@ struct DoctorCommand: ParsableCommand {
 
     @OptionGroup var filter: FilterOptions
 
+    func validate() throws {
+        guard let pid else { return }
+        guard pid > 0 else { throw ValidationError("--pid takes the number of a process") }
+        guard !config else { throw ValidationError("--config is of no other process's runtime") }
+    }
+
     func run() throws {
         try filter.apply()
+        if let pid { return try runOnProcess(pid) }
         // What a program sets in its code is not seen here: this is the default and the environment.
         let report = MachineReport(
             configuration: config ? ConfigurationReport(.production) : nil
         )
         Thread.write(json ? try report.json : report.text, to: 1)
         guard strict ? report.isReady : report.automatic != nil else { throw ExitCode.failure }
+    }
+
+    private func runOnProcess(_ pid: Int32) throws {
+        let report: ProcessReport
+        do throws(ProcessRefusal) { report = try ProcessReport(processID: pid) } catch {
+            Thread.write("error: \(error)\n", to: 2)
+            // EX_NOINPUT of sysexits.h.
+            throw ExitCode(66)
+        }
+        Thread.write(json ? try report.json : report.text, to: 1)
+        if strict, !report.isReady { throw ExitCode.failure }
     }
 }

@@ -41,6 +41,11 @@ package enum Descriptor {
         try check(eventfd(0, Int32(EFD_NONBLOCK) | Int32(EFD_CLOEXEC)))
     }
 
+    /// A file in memory alone, which no child has; /proc shows it by its name.
+    package static func memory(named name: String) throws(Errno) -> Int32 {
+        try check(noria_memory_file(name))
+    }
+
     /// Makes an event readable.
     ///
     /// Any thread; signal-safe.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import CNoria
 internal import Glibc
 package import SystemPackage
 
@@ -9,18 +10,59 @@ package enum SystemFile {
 
     /// The file's whole text; bytes that are no UTF-8 are replaced.
     package static func text(of path: String) throws(Errno) -> String {
-        let fd = try check(open(path, O_RDONLY | O_CLOEXEC))
+        String(decoding: try bytes(of: path), as: UTF8.self)
+    }
+
+    /// What the file holds, up to the limit or a little more.
+    package static func bytes(
+        of path: String,
+        limit: Int = byteCountLimit
+    ) throws(Errno) -> [UInt8] {
+        // O_NONBLOCK: a pipe that stands there is nothing to wait for.
+        let fd = try check(open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC))
         defer { Descriptor.close(fd) }
         var bytes: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 16_384)
-        while bytes.count < byteCountLimit {
+        while bytes.count < limit {
             let count = read(fd, &buffer, buffer.count)
             if count < 0, errno == EINTR { continue }
             guard count >= 0 else { throw Errno(rawValue: errno) }
             guard count > 0 else { break }
             bytes += buffer[..<count]
         }
-        return String(decoding: bytes, as: UTF8.self)
+        return bytes
+    }
+
+    /// What a symbolic link says, which in /proc need not be a path.
+    package static func link(at path: String) throws(Errno) -> String {
+        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let count = readlink(path, &buffer, buffer.count)
+        guard count >= 0 else { throw Errno(rawValue: errno) }
+        return String(decoding: buffer[..<count].lazy.map(UInt8.init(bitPattern:)), as: UTF8.self)
+    }
+
+    /// Whether a process of that number is there, though /proc may hide it: nothing is sent to it.
+    package static func isProcess(_ processID: Int32) -> Bool {
+        kill(processID, 0) == 0 || errno == EPERM
+    }
+
+    /// The user that this program acts as.
+    package static var userID: UInt32 { geteuid() }
+
+    /// Whether a part of a file holds these bytes; what can't be read holds none.
+    package static func contains(_ text: StaticString, in fd: Int32, _ part: Range<Int>) -> Bool {
+        let length = text.utf8CodeUnitCount
+        var buffer = [UInt8](repeating: 0, count: 1 << 20)
+        var offset = part.lowerBound
+        while part.upperBound - offset >= length {
+            let wanted = min(buffer.count, part.upperBound - offset)
+            let count = pread(fd, &buffer, wanted, off_t(offset))
+            guard count >= length else { return false }
+            if noria_holds(buffer, count, text.utf8Start, length) != 0 { return true }
+            // What two pieces share is looked at twice.
+            offset += count - length + 1
+        }
+        return false
     }
 
     /// Makes the file hold this text and no more; it need not be there before.

@@ -2,9 +2,11 @@
 import Glibc
 
 #if NIO
+import Dispatch
 import NIOCore
 import NIOHTTP1
 import NIOHTTP2
+import NIOPosix
 import NIOSSL
 import NIOWebSocket
 import Noria
@@ -20,8 +22,10 @@ enum NIOProbe {
         case ("http", 1): run { plain($0) }
         case ("https", 3): run(tls: true) { plain($0) }
         case ("websocket", 1): run { webSocket($0) }
+        case ("posix", 1): runOnTheirs()
+        case ("posix", 2): runOnTheirs(signalled: true)
         default:
-            print("usage: NoriaNIOProbe http|websocket|https CERTIFICATE KEY")
+            print("usage: NoriaNIOProbe http|websocket|https CERTIFICATE KEY|posix [signal]")
             exit(64)
         }
     }
@@ -55,6 +59,28 @@ enum NIOProbe {
             let errors = streams.reduce(0) { $0 + $1.unhandledErrors }
             print("\(errors) unhandled errors, \(streams.reduce(0) { $0 + $1.reset }) resets")
             fflush(nil)
+        }
+    }
+
+    /// The same on SwiftNIO's own loops, without Noria; `signalled` ends it at SIGTERM.
+    private static func runOnTheirs(signalled: Bool = false) {
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
+        let source = DispatchSource.makeSignalSource(signal: SIGTERM)
+        source.setEventHandler { exit(0) }
+        if signalled {
+            signal(SIGTERM, SIG_IGN)
+            source.activate()
+        }
+        do {
+            let channel = try ServerBootstrap(group: group)
+                .childChannelInitializer { plain($0) }
+                .bind(host: "127.0.0.1", port: 0).wait()
+            print("listening on 127.0.0.1:\(channel.localAddress?.port ?? 0)")
+            fflush(nil)
+            try channel.closeFuture.wait()
+        } catch {
+            print("error: \(error)")
+            exit(1)
         }
     }
 

@@ -59,6 +59,7 @@ struct KnobTests {
         ("NORIA_SLOW_JOB_THRESHOLD", ["0s", "3601s", "100"], "1ms"),
         ("NORIA_METRICS_INTERVAL", ["0s", "99ms", "never"], "none"),
         ("NORIA_TRACKS_TASKS", ["yes", "1"], "off"),
+        ("NORIA_PUBLISHES_SNAPSHOT", ["yes", "1"], "off"),
         ("NORIA_STALL_THRESHOLD", ["0s", "999us", "3601s"], "1ms"),
         ("NORIA_STALL_REPORT_THRESHOLD", ["0s", "999us", "3601s"], "3600s"),
         ("NORIA_STALL_REPORTS_PER_MINUTE", ["-1", "1001"], "0"),

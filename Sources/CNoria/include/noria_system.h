@@ -53,6 +53,12 @@ void noria_futex_wake(uint32_t *word);
 /// write(2) at the end of the file, wherever that is by then; -1 with errno.
 ssize_t noria_append(int fd, const void *bytes, size_t count);
 
+/// A file in memory alone, which an exec closes; /proc shows it by its name. -1 and errno.
+int noria_memory_file(const char *name);
+
+/// Whether a part stands in the bytes.
+int noria_holds(const void *bytes, size_t count, const void *part, size_t part_count);
+
 /// pread(2) of what needs no wait: the count, or a negative error, of which -EAGAIN is that it would
 /// wait and -EOPNOTSUPP that the file system can't tell.
 long noria_read_now(int fd, void *bytes, size_t count, off_t offset);

@@ -32,6 +32,13 @@ extension Knob {
             "Lists the live tasks and cancels them at the end."
         ),
         Knob(
+            "diagnostics.publishesSnapshot",
+            "NORIA_PUBLISHES_SNAPSHOT",
+            \.diagnostics.publishesSnapshot,
+            .flag,
+            "Shows the snapshot to 'noria doctor --pid'."
+        ),
+        Knob(
             "diagnostics.stallThreshold",
             "NORIA_STALL_THRESHOLD",
             \.diagnostics.stallThreshold,

@@ -6,6 +6,8 @@ internal import SystemPackage
 /// Sees loops that are kept in one turn, and says by what: a plain thread, since a loop that blocks
 /// can say nothing.
 ///
+/// It also publishes the snapshot (`SnapshotPublisher`), for the same reason.
+///
 /// It looks every 25 ms while loops turn, and twice in the time of a report when none has turned for
 /// a while: an idle service is woken twice a second. A loop that merely waits is known to wait.
 final class Watchdog: Sendable {
@@ -84,6 +86,7 @@ final class Watchdog: Sendable {
         let pacing = Pacing(configuration)
         let watched = loops.map { WatchedLoop($0, configuration) }
         let ownDelay = RunQueueDelay(thread: Thread.id)
+        var publisher = configuration.publishesSnapshot ? SnapshotPublisher() : nil
         hasBegun.rouse()
         let stacks = StallStacks(configuration.stallStacks, logger)
         var (period, quietLooks) = (pacing.period, 0)
@@ -104,7 +107,10 @@ final class Watchdog: Sendable {
                 for finding in guest.look(now, pause: pause) { report(finding, of: guest, stacks) }
                 if !guest.wasQuiet { isQuiet = false }
             }
-            if let runtime = Runtime.current { metrics.look(now, runtime) }
+            if let runtime = Runtime.current {
+                metrics.look(now, runtime)
+                publisher?.look(now, runtime)
+            }
             quietLooks = isQuiet ? quietLooks + 1 : 0
             period = quietLooks < Pacing.quietLookCount ? pacing.period : pacing.idlePeriod
         }

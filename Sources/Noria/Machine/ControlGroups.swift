@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The control groups that hold this process, in version 1, 2 or both at once (cgroups(7)).
+/// The control groups that hold a process, in version 1, 2 or both at once (cgroups(7)).
 ///
 /// A limit holds for everything below the group that has it, so the tightest of *all* ancestors
 /// counts. Inside a container the ancestors above it can't be seen: that is said, not passed over.
 struct ControlGroups {
-    /// Where a controller holds this process.
+    /// Where a controller holds the process.
     struct Chain {
         /// Whether the files are those of version 2.
         let isUnified: Bool
@@ -26,8 +26,13 @@ struct ControlGroups {
     }
 
     let machine: Machine
+    /// The process's name in /proc: its number, or `self`.
+    let process: String
 
-    init(_ machine: Machine) { self.machine = machine }
+    init(_ machine: Machine, of process: String = "self") {
+        self.machine = machine
+        self.process = process
+    }
 
     /// Asks every group of the chain; `read` says nil where it sets no limit.
     func tightest<Value>(
@@ -76,14 +81,14 @@ struct ControlGroups {
         )
     }
 
-    /// The group that /proc/self/cgroup names: lines of `id:controllers:path`.
+    /// The group that /proc/PROCESS/cgroup names: lines of `id:controllers:path`.
     ///
     /// A controller is in one hierarchy; in those of version 1 when it stands there, else in that
     /// of version 2, whose line has an empty list.
     private func membership(
         in controller: String
     ) throws(Machine.Unseen) -> (path: String, isUnified: Bool)? {
-        let file = "/proc/self/cgroup"
+        let file = "/proc/\(process)/cgroup"
         var unified: String?
         for line in try machine.text(file).split(separator: "\n") {
             let parts = line.split(

@@ -34,6 +34,11 @@ extension RuntimeConfiguration {
         ///
         /// `docs/metrics.md` lists them. Without such a system nothing is done.
         public var metricsInterval: Duration? = .seconds(1)
+        /// Whether `noria doctor --pid` can see the snapshot of this process, as it can by default.
+        ///
+        /// It stands in a memory of some KiB that the process's user and root can read, and takes
+        /// one descriptor; it is written anew once a second.
+        public var publishesSnapshot = true
         /// Who takes the errors that nobody awaits: the log.
         public var uncaughtErrors = UncaughtErrorHandler.log
     }

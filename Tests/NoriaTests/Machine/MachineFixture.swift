@@ -9,7 +9,7 @@ import TestSupport
 /// A machine made of files in a temporary folder, which goes with it.
 final class MachineFixture {
     private let folder: TemporaryFolder
-    private var root: String { folder.path }
+    var root: String { folder.path }
 
     /// A machine in good order, without control groups.
     init(_ files: [String: String] = [:]) throws {
