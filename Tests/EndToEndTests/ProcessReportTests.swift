@@ -326,12 +326,16 @@ struct ProcessReportTests {
         }
         // The largest number that the kernel gives is one less than 4 Mi.
         #expect(try refusal("4194304").contains("there is no process 4194304 here"))
-        // A child that its parent, 'tail' by then, never waits for.
+        // A child that ends when its parent is 'tail', which never waits for it.
         let parent = try ChildProcess(
             "/bin/sh",
-            ["-c", "true & echo child $!; exec tail -f /dev/null"]
+            ["-c", "sleep 60 & echo child $!; exec tail -f /dev/null"]
         )
         let child = try parent.output.line(containing: "child ").dropFirst(6)
+        try Waiting.until("the shell to be 'tail'") {
+            (try? SystemFile.text(of: "/proc/\(parent.pid)/comm")) == "tail\n"
+        }
+        kill(try #require(pid_t(child)), SIGKILL)
         try Waiting.until("the child to be a zombie") {
             (try? SystemFile.text(of: "/proc/\(child)/status"))?.contains("State:\tZ") == true
         }
