@@ -49,6 +49,14 @@ struct Guide: Sendable, CustomStringConvertible {
         return names
     }
 
+    /// The words of letters, digits and `_` that are asked for.
+    func words(where isMeant: (String) -> Bool) -> Set<String> {
+        Set(
+            text.split { !($0.isLetter || $0.isNumber || $0 == "_") }.map(String.init)
+                .filter(isMeant)
+        )
+    }
+
     private var lines: [Substring] { text.split(separator: "\n", omittingEmptySubsequences: false) }
 
     /// Where the fences of a block stand, and what is between them.

@@ -2,6 +2,8 @@
 import TestSupport
 import Testing
 
+@testable import Noria
+
 @Suite("The guides compile, and are whole")
 struct GuideTests {
     static let names = ["from-asyncio.md", "checklist.md"]
@@ -72,6 +74,18 @@ struct GuideTests {
         #expect(missing.isEmpty, "docs/from-asyncio.md has no row of \(missing)")
     }
 
+    @Test("each knob and each suite of tests that a guide names is there", arguments: names)
+    func namesWhatIs(name: String) throws {
+        let page = try Guide(name)
+        let knobs = Set(Knob.all.map(\.variable))
+        let unknown = page.words { $0.hasPrefix("NORIA_") && $0 != "NORIA_" }.subtracting(knobs)
+        #expect(unknown.isEmpty, "docs/\(name) names knobs that are none: \(unknown)")
+        let files = LeakCheck.entries(of: "\(Compiler.root)/Tests/EndToEndTests")
+        let suites = page.words { $0.hasSuffix("Tests") && $0 != "Tests" }
+        let missing = suites.filter { !files.contains("\($0).swift") }
+        #expect(missing.isEmpty, "docs/\(name) names tests that are none: \(missing)")
+    }
+
     @Test("a name that stands elsewhere than in a first column is missing")
     func seesMissingNames() {
         let table = """
@@ -80,7 +94,10 @@ struct GuideTests {
             | `run`, `Runner` | not `gather` |
             `wait`
             """
-        #expect(Guide(name: "page.md", text: table).firstColumn == ["run", "Runner"])
+        let page = Guide(name: "page.md", text: table + "NORIA_NOTHING=1 in NoTests.")
+        #expect(page.firstColumn == ["run", "Runner"])
+        #expect(page.words { $0.hasPrefix("NORIA_") } == ["NORIA_NOTHING"])
+        #expect(page.words { $0.hasSuffix("Tests") } == ["NoTests"])
     }
 
     /// Written down apart from the guide: what has to stand in it.
