@@ -166,7 +166,7 @@ struct DemoTests {
 
     @Test("/health is 503 from the request of the shutdown on", arguments: Backends.all)
     func draining(backend: String) throws {
-        let demo = try Demo(backend, environment: ["NORIA_SHUTDOWN_GRACE": "2s"])
+        let demo = try Demo(backend, environment: ["NORIA_SHUTDOWN_GRACE": "4s"])
         #expect(try demo.get("/health").status == 200)
         demo.process.signal(SIGTERM)
         try demo.process.errors.line(containing: "not ready, and going on for")
