@@ -8,7 +8,8 @@ import Testing
 struct ProcessReportTests {
     @Test("they are told by their threads, and SIGTERM by what takes it", arguments: [false, true])
     func swiftNIO(isSignalled: Bool) throws {
-        let server = try RealProgram.start(isSignalled ? ["posix", "signal"] : ["posix"], "automatic")
+        let arguments = isSignalled ? ["posix", "signal"] : ["posix"]
+        let server = try RealProgram.start(arguments, "automatic")
         let doctor = try ChildProcess("noria", ["doctor", "--pid", "\(server.process.pid)"])
         try doctor.expectExit(.code(0), seconds: 30)
         let text = try doctor.output.all()

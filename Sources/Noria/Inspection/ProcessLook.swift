@@ -92,7 +92,8 @@ struct ProcessLook: Sendable {
         }
         laterSockets =
             sockets.closeWait.isDisjoint(with: descriptors.sockets) ? nil : folder.sockets()
-        snapshot = descriptors.snapshot.map { Self.snapshot(folder, $0) }
+        let own = status["NSpid"]?.split(whereSeparator: \.isWhitespace).last.flatMap { Int32($0) }
+        snapshot = descriptors.snapshot.map { Self.snapshot(folder, $0, own: own) }
         guard folder.machine.exists(folder.path("status")) else { throw folder.refusal(status) }
     }
 
@@ -127,14 +128,24 @@ struct ProcessLook: Sendable {
     /// Reads it until it is whole: it is written in less than a millisecond.
     private static func snapshot(
         _ folder: ProcessFolder,
-        _ name: String
+        _ name: String,
+        own processID: Int32?
     ) -> Result<PublishedSnapshot, Machine.Unseen> {
         Result { () throws(Machine.Unseen) in
             for _ in 0..<20 {
                 let path = folder.machine.root + folder.path(name)
                 guard let bytes = try? SystemFile.bytes(of: path) else { break }
-                if let snapshot = try PublishedSnapshot.read(bytes) { return snapshot }
-                Thread.sleep(nanoseconds: 1_000_000)
+                guard let snapshot = try PublishedSnapshot.read(bytes) else {
+                    Thread.sleep(nanoseconds: 1_000_000)
+                    continue
+                }
+                guard processID == nil || processID == snapshot.processID else {
+                    throw Machine.Unseen(
+                        reason: "its snapshot is that of process \(snapshot.processID), which has"
+                            + " forked it off"
+                    )
+                }
+                return snapshot
             }
             throw Machine.Unseen(
                 reason: "its snapshot (\(folder.path(name))) is not whole: it begins or ends, or"

@@ -13,7 +13,7 @@ struct ProcessThreads: Sendable {
     }
 
     /// Threads that are looked at each; all are counted.
-    static let lookLimit = 4096
+    static let lookLimit = 1024
 
     private(set) var count = 0
     private(set) var threads: [Int32: One] = [:]
@@ -52,11 +52,13 @@ struct ProcessThreads: Sendable {
         }
     }
 
-    /// How often each name is there, the digits in it left out: `libuv-worker` 4 times.
+    /// How often each name is there, without its number: `NIO-ELT-0-#3` is one of `NIO-ELT`.
     var names: [(name: String, count: Int)] {
         var counts: [String: Int] = [:]
         for thread in threads.values {
-            counts[thread.name.filter { !$0.isNumber }, default: 0] += 1
+            let end = thread.name.lastIndex { !$0.isNumber && !"-#_ ".contains($0) }
+            let name = end.map { thread.name[...$0] } ?? thread.name[...]
+            counts[String(name), default: 0] += 1
         }
         return counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
             .map { (name: $0.key, count: $0.value) }
