@@ -93,6 +93,12 @@ final class Watchdog: Sendable {
         var guests: [WatchedHeartbeat] = []
         while true {
             let (began, delayBefore) = (MonotonicClock.now, ownDelay?.read() ?? 0)
+            // They take a part of a millisecond: a stop of the process that falls there has to be
+            // seen as one that falls into the sleep is.
+            if let runtime = Runtime.current {
+                metrics.look(began, runtime)
+                publisher?.look(began, runtime)
+            }
             if parker.park(nanoseconds: period), state.withLock({ $0.isEnded }) { break }
             let now = MonotonicClock.now
             let delay = (ownDelay?.read() ?? 0) &- delayBefore
@@ -106,10 +112,6 @@ final class Watchdog: Sendable {
             for guest in guests {
                 for finding in guest.look(now, pause: pause) { report(finding, of: guest, stacks) }
                 if !guest.wasQuiet { isQuiet = false }
-            }
-            if let runtime = Runtime.current {
-                metrics.look(now, runtime)
-                publisher?.look(now, runtime)
             }
             quietLooks = isQuiet ? quietLooks + 1 : 0
             period = quietLooks < Pacing.quietLookCount ? pacing.period : pacing.idlePeriod
