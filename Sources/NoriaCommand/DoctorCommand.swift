@@ -7,7 +7,7 @@ import NoriaSystem
 struct DoctorCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "doctor",
-        abstract: "Say what this machine has for a runtime, and what to change for production.",
+        abstract: "Say what this machine has for a runtime; with --pid, look at a live process.",
         discussion: """
             Backends are tried by using them. Each row below them is ok, change (with the command \
             that changes it) or unknown (with what could not be seen, as limits from outside of a \
@@ -68,7 +68,7 @@ struct DoctorCommand: ParsableCommand {
         let report = MachineReport(
             configuration: config ? ConfigurationReport(.production) : nil
         )
-        Thread.write(json ? try report.json : report.text, to: 1)
+        try say(json ? try report.json : report.text)
         guard strict ? report.isReady : report.automatic != nil else { throw ExitCode.failure }
     }
 
@@ -79,7 +79,7 @@ struct DoctorCommand: ParsableCommand {
             // EX_NOINPUT of sysexits.h.
             throw ExitCode(66)
         }
-        Thread.write(json ? try report.json : report.text, to: 1)
+        try say(json ? try report.json : report.text)
         if strict, !report.isReady { throw ExitCode.failure }
     }
 }

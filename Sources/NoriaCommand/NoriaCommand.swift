@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import ArgumentParser
+import NoriaSystem
 
 @main
 struct NoriaCommand: ParsableCommand {
@@ -12,4 +13,9 @@ struct NoriaCommand: ParsableCommand {
             WorkCommand.self,
         ]
     )
+
+    static func main() {
+        Descriptor.fillStandardStreams()
+        main(nil)
+    }
 }

@@ -103,13 +103,15 @@ struct WorkCommand: ParsableCommand {
             }
         }
         let (calls, rate) = (calls, crashRate.value)
-        let outcome = try Runtime.run(configuration) { runtime in
-            await WorkRun(runtime, calls: calls, crashRate: rate).run()
+        let outcome = try started { () throws(RuntimeError) in
+            try Runtime.run(configuration) { runtime in
+                await WorkRun(runtime, calls: calls, crashRate: rate).run()
+            }
         }
         let tally = try outcome.value
         // The pool has ended with the runtime: what is left now stays.
         let zombies = Child.unreaped().zombies
-        Thread.write(tally.json(zombies: zombies) + "\n", to: 1)
+        try say(tally.json(zombies: zombies) + "\n")
         guard tally.lost == 0, zombies == 0 else { throw ExitCode.failure }
     }
 }

@@ -14,6 +14,15 @@ package enum Descriptor {
         return noria_poll(&entry, 1, 0) > 0
     }
 
+    /// Gives the three standard streams that are closed a descriptor that fails, so that none of
+    /// ours takes their number, and what is written to them.
+    package static func fillStandardStreams() {
+        while true {
+            let fd = open("/dev/null", O_RDONLY)
+            guard (0...2).contains(fd) else { return close(fd) }
+        }
+    }
+
     package static func isTerminal(_ fd: Int32) -> Bool { isatty(fd) == 1 }
 
     /// Whether a small write would not wait.

@@ -126,14 +126,17 @@ package enum Thread {
         return found
     }
 
-    /// Writes to standard error or another descriptor without a lock that others may hold.
-    package static func write(_ text: String, to fd: Int32) {
+    /// Writes to standard error or another descriptor without a lock that others may hold; false
+    /// when not all of it could be written.
+    @discardableResult
+    package static func write(_ text: String, to fd: Int32) -> Bool {
         var bytes = ArraySlice(text.utf8.map { $0 })
         while !bytes.isEmpty {
             let count = bytes.withUnsafeBytes { Glibc.write(fd, $0.baseAddress, $0.count) }
-            guard count > 0 || (count < 0 && errno == EINTR) else { return }
+            guard count > 0 || (count < 0 && errno == EINTR) else { return false }
             bytes = bytes.dropFirst(Swift.max(count, 0))
         }
+        return true
     }
 
     /// See `noria_deliver_deferred_signals`: for waits that ended with EINTR.

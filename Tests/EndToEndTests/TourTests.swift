@@ -85,6 +85,7 @@ struct TourTests {
         #expect(!report.held)
         let step = try report.step("SIGTERM under load")
         #expect(!step.held && step.finding.contains("faults, the first: "), "\(step)")
+        #expect(step.advice?.contains("ulimit -n") == true, "\(step)")
     }
 
     @Test("a debug mode that is on is found")
@@ -93,6 +94,30 @@ struct TourTests {
         #expect(exit == .code(1))
         let step = try report.step("production")
         #expect(!step.held && step.finding.contains("debug mode: on"), "\(step)")
+        #expect(try report.step("blocked loop").finding.contains("with debug mode on"))
+    }
+
+    @Test("a folder that can't be written is named, with its variable")
+    func noFolder() throws {
+        let (exit, report) = try tour(["shutdown"], environment: ["TMPDIR": "/nowhere"])
+        #expect(exit == .code(1))
+        let step = try report.step("deadline")
+        #expect(!step.held && step.finding.contains("written in /nowhere (TMPDIR)"), "\(step)")
+        #expect(step.advice != nil)
+    }
+
+    @Test("a backend that is none ends it with 78, an output that takes nothing with 74")
+    func ends() throws {
+        let wrong = try ChildProcess("noria", ["tour"], environment: ["NORIA_BACKEND": "bogus"])
+        #expect(try wrong.waitForExit() == .code(78))
+        #expect(try wrong.errors.all().contains("NORIA_BACKEND"))
+        for output in [">/dev/full", ">&-"] {
+            let full = try ChildProcess(
+                "/bin/sh",
+                ["-c", "exec \"$0\" doctor \(output)", "\(ChildProcess.productFolder)/noria"]
+            )
+            #expect(try full.waitForExit() == .code(74), "\(output)")
+        }
     }
 
     @Test("SIGINT ends it and its children, and is no success")

@@ -71,7 +71,7 @@ struct ProductionService {
         let ledger = open("\(folder)/ledger.txt", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o600)
         defer { close(ledger) }
         guard ledger >= 0, flock(ledger, LOCK_EX) == 0,
-            write(ledger, "\(text)\n", text.utf8.count + 1) > 0, fsync(ledger) == 0
+            write(ledger, "\(text)\n", text.utf8.count + 1) > text.utf8.count, fsync(ledger) == 0
         else { throw Errno(rawValue: errno) }
     }
 }

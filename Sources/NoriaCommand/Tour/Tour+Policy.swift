@@ -45,7 +45,7 @@ extension Tour {
         let expected = asked == "automatic" ? machine.automatic : asked
         return Verdict(
             held: served == expected && available.contains(served) && server.exitCode == 0,
-            finding: "\(served) serves, as asked (\(asked)); tried by using them:"
+            finding: "\(served) serves, where \(asked) was asked for; tried by using them:"
                 + " \(available.joined(separator: ", "))",
             advice: "'noria doctor' says what each kernel interface lacks here"
         )
@@ -66,7 +66,8 @@ extension Tour {
         let reason = end.lines.lazy.compactMap(Self.refusal).first
         return Verdict(
             held: served == "epoll" && tally.answers == 10 && end.exitCode == 0 && reason != nil,
-            finding: "\(served) serves instead, and the log says why: \(reason ?? "nothing")",
+            finding: "\(served) serves instead, with \(tally.text), and the log says why:"
+                + " \(reason ?? "it does not")",
             advice: "read the log of 'noria echo --refuse-io-uring eperm'"
         )
     }
@@ -88,7 +89,7 @@ extension Tour {
             }
         }
         return Verdict(
-            held: end.exitCode == 78,
+            held: end.exitCode == 78 && end.lines.contains { $0.contains("io_uring: ") },
             finding: "a service that must have io_uring ends before it starts: \(end.status)",
             advice: "'try runtime.requireBackend(.ioUring)' asserts the same in the code"
         )
@@ -119,7 +120,7 @@ extension Tour {
                 && end.exitCode == 0,
             finding: "\(Int(rate)) requests/s, \(cost.rounded(toPlaces: 1)) µs of CPU time each"
                 + " (\(served), 50 connections, 1 KiB, this program is the client), \(tally.text)",
-            advice: "end what else uses the processors, and try again: 'noria tour policy'",
+            advice: "50 clients need 'ulimit -n 150', and a network on 127.0.0.1",
             figures: [
                 "requestsPerSecond": rate, "cpuMicroseconds": cost,
                 "answersCount": Double(tally.answers),

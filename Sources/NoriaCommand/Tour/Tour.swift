@@ -39,9 +39,11 @@ final class Tour {
         let heldCount = report.steps.count(where: \.held)
         // Who was interrupted has not shown all.
         report.held = heldCount == report.steps.count && runtime.shutdown.phase == .running
-        output.title(
-            "\(heldCount) of \(report.steps.count) held, in \(Int(report.seconds.rounded())) s"
-        )
+        let count = "\(heldCount) of \(report.steps.count) held"
+        report.summary =
+            runtime.shutdown.phase == .running
+            ? "\n\(count), in \(Int(report.seconds.rounded())) s\n"
+            : "\ninterrupted: \(count) by then\n"
         return report
     }
 
@@ -56,10 +58,9 @@ final class Tour {
         output.progress(doing)
         let began = ContinuousClock.now
         let left = min(Self.stepLimit, Self.limit - (began - begin))
-        let verdict = await verdict(of: look, name, within: left)
+        let verdict = await verdict(of: look, section, name, within: left)
         guard runtime.shutdown.phase == .running else {
-            output.title("interrupted at '\(name)'")
-            return
+            return output.title("interrupted at '\(name)'")
         }
         let advice = verdict.held ? nil : verdict.advice
         output.result(held: verdict.held, "\(name): \(verdict.finding)", advice: advice)
@@ -81,6 +82,7 @@ final class Tour {
     /// What the look has found, or why it could not be done.
     private func verdict(
         of look: () async throws -> Verdict,
+        _ section: TourSection,
         _ name: String,
         within limit: Duration
     ) async -> Verdict {
@@ -90,7 +92,11 @@ final class Tour {
         do {
             return try await withTimeout(limit, name: name, look)
         } catch {
-            return Verdict(held: false, finding: "\(error)")
+            return Verdict(
+                held: false,
+                finding: "\(error)",
+                advice: "mend that, and try it alone: 'noria tour \(section.rawValue)'"
+            )
         }
     }
 }
@@ -114,7 +120,9 @@ private struct TourOutput {
     }
 
     func progress(_ text: String) {
-        Thread.write(isTerminal ? "\r\u{1b}[K  … \(text)" : "  … \(text)\n", to: 2)
+        // A line that wraps can't be written anew.
+        let line = "  … \(text)"
+        Thread.write(isTerminal ? "\r\u{1b}[K\(line.prefix(72))" : "\(line)\n", to: 2)
     }
 
     private func result(_ text: String) {

@@ -74,6 +74,8 @@ final class TourChild {
             let seconds = child.signalled.map { ($0.duration(to: .now)).seconds }
             return (child.lines, seconds)
         }
+        // Killed because the time was up, or the tour was interrupted: nothing of it is a finding.
+        try Task.checkCancellation()
         let (lines, seconds) = started.closureResult
         guard case .exited(let code) = started.terminationStatus else {
             return End(exitCode: nil, seconds: seconds, lines: lines)
@@ -101,6 +103,9 @@ final class TourChild {
         if lines.count < 10_000 { lines.append(line) }
         return line
     }
+
+    /// Whether a line so far holds `text`.
+    func hasSaid(_ text: String) -> Bool { lines.contains { $0.contains(text) } }
 
     /// Waits for a line that holds `text`.
     func line(with text: String) async throws -> String {

@@ -12,13 +12,13 @@ struct TourCommand: ParsableCommand {
         discussion: """
             Each step starts this program again: real processes, real sockets on loopback, real \
             signals. A ✔ is computed from what the child did, a ✘ says what to do; what is done \
-            meanwhile stands on standard error. Nothing is installed, no port is fixed, no process \
-            is left. Only NORIA_BACKEND and NORIA_DEBUG of the NORIA_* variables reach the children.
+            meanwhile stands on standard error. Nothing is installed, no port is fixed, and no \
+            process is left unless SIGKILL ends the tour itself. Only NORIA_BACKEND and NORIA_DEBUG of the NORIA_* variables reach the children.
 
-              policy       the kernel interface: probed, with a fallback, asserted, and its rate
-              executors    blocking calls and crashing work off the loop
-              diagnostics  debug off, a blocked loop named, errors that nobody awaits counted
-              shutdown     SIGTERM under load, and a deadline that holds when all is stuck
+              policy       the kernel interface: probed, asserted, with a fallback
+              executors    blocking calls and crashing work, off the loop
+              diagnostics  debug off, a blocked loop named, lost errors counted
+              shutdown     SIGTERM under load, and a deadline that holds
 
             The exit code is 0 when all of it held, else 1. Build it optimised: the debug build \
             says so by a ✘.
@@ -39,14 +39,19 @@ struct TourCommand: ParsableCommand {
         let configuration = RuntimeConfiguration.production.with {
             // What the children log is what matters here.
             $0.logger.logLevel = .error
+            // For its own end: the children are killed at once.
+            $0.shutdown.deadline = .seconds(5)
         }
         let wanted = TourSection.allCases.filter { sections.isEmpty || sections.contains($0) }
         let json = json
-        let outcome = try Runtime.run(configuration) { runtime in
-            await Tour(runtime, writesJSON: json).show(wanted)
+        let outcome = try started { () throws(RuntimeError) in
+            try Runtime.run(configuration) { runtime in
+                await Tour(runtime, writesJSON: json).show(wanted)
+            }
         }
         let report = try outcome.value
-        if json { Thread.write(report.json, to: 1) }
+        if json { Thread.write(report.summary, to: 2) }
+        try say(json ? report.json : report.summary)
         guard report.held else { throw ExitCode.failure }
     }
 }

@@ -5,12 +5,14 @@ import NoriaSystem
 /// Clients of an echo server, which expect the same bytes back.
 ///
 /// They live on the tour's loop. A fault is what no client may see: other bytes, part of an answer,
-/// a reset. An end before the first byte of an answer is none: the server had said goodbye.
+/// a reset, an end without an answer to what was sent before the server was told to end. Later than
+/// that such an end is none: the server had said goodbye.
 final class TourLoad: Sendable {
     struct Tally: Sendable {
         var answers = 0
         var ends = 0
         var faults: [String] = []
+        fileprivate var isEnding = false
 
         var text: String {
             faults.isEmpty ? "no fault" : "\(faults.count) faults, the first: \(faults[0])"
@@ -27,6 +29,9 @@ final class TourLoad: Sendable {
         self.port = port
         self.byteCount = byteCount
     }
+
+    /// To be called before the server is told: from then on it owes no answer to what is sent.
+    func serverWillEnd() { state.withLock { $0.isEnding = true } }
 
     /// Sends and expects, one message after the other, until the server or the limit ends it.
     func talk(
@@ -54,14 +59,22 @@ final class TourLoad: Sendable {
         for index in 0..<min(8, byteCount) {
             message[index] = UInt8(truncatingIfNeeded: number >> (8 * index))
         }
-        do { try await connection.outbound.write(message) } catch let error as NetworkError
+        do {
+            try await connection.outbound.write(message)
+            // Handed to the kernel, and so it can be answered.
+            try await connection.outbound.flush()
+        } catch let error as NetworkError
             where error.kind == .closed
         {
             // The end was there before the message was written.
             state.withLock { $0.ends += 1 }
             return false
         }
+        let isOwed = !state.withLock { $0.isEnding }
         guard let answer = try await connection.inbound.read(exactly: byteCount) else {
+            if isOwed {
+                fault("client \(client): no answer to message \(number), sent before the end")
+            }
             state.withLock { $0.ends += 1 }
             return false
         }

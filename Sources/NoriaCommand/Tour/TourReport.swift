@@ -34,6 +34,10 @@ struct TourReport: Codable, Sendable {
     var steps: [Step] = []
     var seconds = 0.0
     var held = false
+    /// The last line of the text.
+    var summary = ""
+
+    private enum CodingKeys: CodingKey { case steps, seconds, held }
 
     var json: String {
         let encoder = JSONEncoder()
