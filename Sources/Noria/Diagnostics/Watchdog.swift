@@ -19,6 +19,8 @@ final class Watchdog: Sendable {
     private let parker = Parker()
     private let hasBegun = Parker()
     private let state = Guarded<(thread: Thread.Joinable?, isEnded: Bool)>((nil, false))
+    /// What the start has found, which the snapshot shows; before there is none.
+    private let checks = Guarded<[ProductionCheck]?>(nil)
     /// Of loops that are none of ours.
     private let guests = Guarded<[Heartbeat]>([])
 
@@ -52,6 +54,11 @@ final class Watchdog: Sendable {
             )
         }
     }
+
+    /// Has the snapshot published from the next look on, with what the start has found.
+    ///
+    /// Any thread.
+    func publish(_ found: [ProductionCheck]) { checks.withLock { $0 = found } }
 
     /// Has loops that are none of ours watched, from the next look on.
     ///
@@ -97,7 +104,7 @@ final class Watchdog: Sendable {
             // seen as one that falls into the sleep is.
             if let runtime = Runtime.current {
                 metrics.look(began, runtime)
-                publisher?.look(began, runtime)
+                if let checks = checks.withLock({ $0 }) { publisher?.look(began, runtime, checks) }
             }
             if parker.park(nanoseconds: period), state.withLock({ $0.isEnded }) { break }
             let now = MonotonicClock.now

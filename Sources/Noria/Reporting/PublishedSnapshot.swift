@@ -99,7 +99,6 @@ struct SnapshotPublisher: ~Copyable {
     private static let period: UInt64 = 1_000_000_000
 
     private let fd: Int32
-    private var checks: [ProductionCheck]?
     private var nextTime: UInt64 = 0
 
     /// Nil where there is no descriptor left for it, or the kernel has no such memory.
@@ -110,11 +109,10 @@ struct SnapshotPublisher: ~Copyable {
 
     deinit { Descriptor.close(fd) }
 
-    mutating func look(_ now: UInt64, _ runtime: Runtime) {
+    /// A limit for files may refuse it, and then there is none.
+    mutating func look(_ now: UInt64, _ runtime: Runtime, _ checks: [ProductionCheck]) {
         guard now >= nextTime else { return }
         nextTime = now &+ Self.period
-        let checks = checks ?? runtime.productionCheck()
-        self.checks = checks
         // Numbers, words and lists of them: none of it can fail to be written.
         guard let bytes = try? PublishedSnapshot(runtime, checks).bytes else { return }
         _ = try? bytes.withUnsafeBytes { try Files.write(fd, $0, at: 0) }

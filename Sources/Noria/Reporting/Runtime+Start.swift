@@ -26,6 +26,7 @@ extension Runtime {
     func logStart() {
         let logger = configuration.logger
         let checks = productionCheck()
+        watchdog.publish(checks)
         logger.log(level: Self.level(checks, configuration), "started: \(checks.text)")
         let changed = configuration.knobs().filter { $0.source != .default }
             .map { "\($0.name)=\($0.value) (\($0.source))" }
