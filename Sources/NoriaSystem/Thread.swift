@@ -62,6 +62,15 @@ package enum Thread {
     /// Names the calling thread, as debuggers and `top -H` show it: 15 bytes at most.
     package static func name(_ name: String) { noria_name_thread(name) }
 
+    /// Has this thread's writes over the limit for files (`ulimit -f`) fail with EFBIG, without the
+    /// signal that ends the process; the kernel holds memory files to that limit as well.
+    package static func refuseFileSizeSignal() {
+        var set = sigset_t()
+        sigemptyset(&set)
+        sigaddset(&set, SIGXFSZ)
+        pthread_sigmask(SIG_BLOCK, &set, nil)
+    }
+
     private final class Body {
         let run: () -> Void
         init(_ run: @escaping () -> Void) { self.run = run }

@@ -90,6 +90,7 @@ final class Watchdog: Sendable {
 
     private func run() {
         Thread.name("noria watchdog")
+        Thread.refuseFileSizeSignal()
         let pacing = Pacing(configuration)
         let watched = loops.map { WatchedLoop($0, configuration) }
         let ownDelay = RunQueueDelay(thread: Thread.id)
