@@ -33,6 +33,30 @@ package enum SystemFile {
         return bytes
     }
 
+    /// O_PATH, which the module of the C library leaves out; it has one value on our processors.
+    private static let pathOnly: Int32 = 0o10_000_000
+
+    /// What the link of a descriptor says that `Descriptor.memory` has made.
+    package static func memoryLink(_ name: String) -> String { "/memfd:\(name) (deleted)" }
+
+    /// What a memory of that name holds, to which the descriptor of a process leads.
+    ///
+    /// The descriptor may lead elsewhere by now, and to open a stranger's device or pipe is to do
+    /// something: so it is only held until it is known.
+    ///
+    /// - Throws: ENXIO, when it is none.
+    package static func bytes(ofMemory name: String, at path: String) throws(Errno) -> [UInt8] {
+        let held = try check(open(path, pathOnly | O_CLOEXEC))
+        defer { Descriptor.close(held) }
+        let own = "/proc/self/fd/\(held)"
+        var about = stat()
+        _ = try check(fstat(held, &about))
+        guard about.st_mode & S_IFMT == S_IFREG, try link(at: own) == memoryLink(name) else {
+            throw Errno(rawValue: ENXIO)
+        }
+        return try bytes(of: own)
+    }
+
     /// What a symbolic link says, which in /proc need not be a path.
     package static func link(at path: String) throws(Errno) -> String {
         var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))

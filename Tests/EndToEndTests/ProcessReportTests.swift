@@ -59,7 +59,7 @@ struct ProcessReportTests {
         }
     }
 
-    private static func report(of process: ChildProcess) throws -> Report {
+    static func report(of process: ChildProcess) throws -> Report {
         let doctor = try ChildProcess("noria", ["doctor", "--pid", "\(process.pid)", "--json"])
         try doctor.expectExit(.code(0), seconds: 30)
         let report = try JSONDecoder().decode(Report.self, from: Data(doctor.output.all().utf8))
@@ -96,7 +96,7 @@ struct ProcessReportTests {
     // MARK: Python
 
     private static let python = """
-        import asyncio, signal, sys
+        import asyncio, signal, sys, threading
         async def main():
             await asyncio.start_server(lambda reader, writer: None, '127.0.0.1', 0)
             if 'handler' in sys.argv:
@@ -109,6 +109,10 @@ struct ProcessReportTests {
             import uvloop
         if 'uvloop' in sys.argv:
             uvloop.run(main())
+        elif 'thread' in sys.argv:
+            thread = threading.Thread(target=asyncio.run, args=(main(),))
+            thread.start()
+            thread.join()
         else:
             asyncio.run(main())
         """
@@ -118,7 +122,7 @@ struct ProcessReportTests {
         arguments: [
             ([], "asyncio", [:]), (["imported"], "asyncio", [:]), (["uvloop"], "uvloop", [:]),
             (["uvloop", "handler"], "uvloop", [:]), (["handler", "blocks"], "asyncio", [:]),
-            ([], "asyncio", ["PYTHONASYNCIODEBUG": "1"]),
+            (["thread"], "asyncio", [:]), ([], "asyncio", ["PYTHONASYNCIODEBUG": "1"]),
             (["uvloop"], "uvloop", ["PYTHONASYNCIODEBUG": "1"]),
         ] as [([String], String, [String: String])]
     )
@@ -217,75 +221,6 @@ struct ProcessReportTests {
             ],
             "\(report)"
         )
-    }
-
-    // MARK: Noria
-
-    @Test("Noria shows its snapshot, over every backend", arguments: Backends.all)
-    func noria(backend: String) throws {
-        let server = try EchoServer(
-            backend,
-            environment: ["NORIA_STALL_THRESHOLD": "10s", "NORIA_STALL_REPORT_THRESHOLD": "20s"]
-        )
-        let client = try server.connect()
-        let report = try Self.report(of: server.process)
-        #expect(report.kind == "noria")
-        let snapshot = try #require(report.snapshot)
-        #expect(snapshot.processID == server.process.pid)
-        #expect(snapshot.snapshot.phase == "running")
-        #expect(snapshot.snapshot.eventLoops.map(\.index) == [0])
-        #expect(snapshot.shutdownDeadlineSeconds == 25)
-        #expect(!snapshot.isDebug && !snapshot.isEmbedded)
-        #expect(snapshot.uncaughtErrorHandler == "log")
-        #expect(report.snapshotAgeSeconds ?? 100 < 10)
-        #expect(try report.row("policy").state == (backend == "poll" ? "change" : "ok"))
-        #expect(try report.row("policy").finding.hasPrefix("Noria on \(backend)"))
-        #expect(try report.row("executors").state == "ok")
-        #expect(try report.row("exception handler").state == "ok")
-        #expect(try report.row("shutdown").state == "ok")
-        client.close()
-        #expect(try server.end() == .code(0))
-    }
-
-    @Test("Noria: debug mode is seen, and a snapshot that is switched off is not made up")
-    func noriaVariables() throws {
-        let backend = try #require(Backends.all.first)
-        let debug = try EchoServer(backend, environment: ["NORIA_DEBUG": "1"])
-        let row = try Self.report(of: debug.process).row("debug")
-        #expect(row.state == "change")
-        #expect(row.finding.contains("on, by NORIA_DEBUG"))
-        let silent = try EchoServer(backend, environment: ["NORIA_PUBLISHES_SNAPSHOT": "off"])
-        let report = try Self.report(of: silent.process)
-        #expect(report.kind == "noria")
-        #expect(report.snapshot == nil)
-        #expect(try report.row("policy").state == "unknown")
-        #expect(try report.row("shutdown").state == "ok")
-        #expect(silent.process.descriptorCount == debug.process.descriptorCount - 1)
-    }
-
-    @Test("Noria: a blocked loop is seen while it is blocked, with a fresh snapshot")
-    func noriaBlocked() throws {
-        let server = try EchoServer(
-            try #require(Backends.all.first),
-            arguments: ["--block-every", "1", "--block-for", "20000"]
-        )
-        let client = try server.connect()
-        try client.send([1])
-        let task = "/proc/\(server.process.pid)/task/\(server.process.pid)/wchan"
-        try Waiting.until("the loop to be blocked") {
-            (try? SystemFile.text(of: task))?.contains("nanosleep") == true
-        }
-        let begin = MonotonicClock.now
-        // The snapshot is as old as a second when it is looked at, more where nothing has time.
-        for _ in 0..<8 {
-            let report = try Self.report(of: server.process)
-            guard let snapshot = report.snapshot, snapshot.writtenAt > begin else { continue }
-            let row = try report.row("executors")
-            #expect(row.state == "change")
-            #expect(row.finding.contains("nanosleep"))
-            return
-        }
-        Issue.record("no snapshot was written while the loop was blocked")
     }
 
     // MARK: What is none of these

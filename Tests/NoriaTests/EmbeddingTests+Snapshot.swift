@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import FoundationEssentials
 import NoriaSystem
+import SystemPackage
 import TestSupport
 import Testing
 
@@ -58,6 +60,56 @@ extension EmbeddingTests {
             other[15] = UInt8(ascii: "2")
             #expect(throws: Machine.Unseen.self) { try PublishedSnapshot.read(other) }
         }
+    }
+
+    @Test("a forged snapshot, of numbers that no runtime has, ends no report")
+    func forgedSnapshot() async throws {
+        let setting = try #require(Self.settings.first)
+        try await withRuntime(setting.configuration) { runtime in
+            let bytes = try PublishedSnapshot(runtime, []).bytes
+            var text = String(decoding: bytes.drop { $0 != UInt8(ascii: "{") }, as: UTF8.self)
+            for (name, number) in [
+                ("utilization", "1e300"), ("max", "1e300"), ("p99", "-1e300"),
+                ("reported", "\(UInt64.max)"), ("suppressed", "\(UInt64.max)"),
+                ("stalls", "\(Int.max)"), ("activeCount", "\(Int.min)"),
+                ("writtenAt", "\(UInt64.max)"),
+            ] {
+                let pattern = try Regex("\"\(name)\":[-+.e0-9]+")
+                #expect(text.contains(pattern), "\(name)")
+                text.replace(pattern, with: "\"\(name)\":\(number)")
+            }
+            let forged = try JSONDecoder().decode(PublishedSnapshot.self, from: Data(text.utf8))
+            let fixture = try ProcessFixture()
+            try fixture.thread(78, named: "noria watchdog")
+            var look = try fixture.look()
+            look.snapshot = .success(forged)
+            let report = ProcessReport(look)
+            #expect(report.text.contains("1e+302 % busy"))
+            #expect(try report.json.contains("1e+300"))
+            // Without an earlier one it is not known whether they grow.
+            #expect(report.rows.first { $0.name == "executors" }?.state == .unknown)
+            // They don't grow; then they do, out of bounds.
+            look.earlierSnapshot = forged
+            #expect(ProcessReport(look).rows.first { $0.name == "executors" }?.state == .ok)
+            look.earlierSnapshot = try PublishedSnapshot.read(bytes)
+            #expect(ProcessReport(look).rows.first { $0.name == "executors" }?.state == .change)
+        }
+    }
+
+    @Test("a memory of another name, a file and a pipe are not read for a snapshot")
+    func otherMemories() throws {
+        let other = try Descriptor.memory(named: "noria-snapshots")
+        defer { Descriptor.close(other) }
+        for path in ["/proc/self/fd/\(other)", "/dev/zero", "/proc/self/exe", "/proc/self/fd"] {
+            #expect(throws: Errno.noSuchAddressOrDevice) {
+                try SystemFile.bytes(ofMemory: PublishedSnapshot.name, at: path)
+            }
+        }
+        let own = try Descriptor.memory(named: PublishedSnapshot.name)
+        defer { Descriptor.close(own) }
+        #expect(
+            try SystemFile.bytes(ofMemory: PublishedSnapshot.name, at: "/proc/self/fd/\(own)") == []
+        )
     }
 
     @Test("a runtime that shows no snapshot has no descriptor for it")

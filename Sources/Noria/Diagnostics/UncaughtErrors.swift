@@ -13,7 +13,7 @@ public struct UncaughtErrorCounts: Codable, Sendable, Hashable, CustomStringConv
 
     /// `20000 uncaught errors (20 reported, 19980 held back)`.
     public var description: String {
-        "\(reported + suppressed) uncaught errors (\(reported) reported, \(suppressed) held back)"
+        "\(reported &+ suppressed) uncaught errors (\(reported) reported, \(suppressed) held back)"
     }
 
     static let none = Self(reported: 0, suppressed: 0)

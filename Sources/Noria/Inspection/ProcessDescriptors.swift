@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import NoriaSystem
 
 /// The descriptors of a process, by what they are.
 struct ProcessDescriptors: Sendable {
@@ -46,7 +47,7 @@ struct ProcessDescriptors: Sendable {
                     let mask = ProcessFolder.pairs(text ?? "", ":")["sigmask"]
                     signalMask |= mask.flatMap { UInt64($0, radix: 16) } ?? 0
                 }
-            } else if link.hasPrefix("/memfd:\(PublishedSnapshot.name)") {
+            } else if link == SystemFile.memoryLink(PublishedSnapshot.name) {
                 snapshot = "fd/\(name)"
             }
         }

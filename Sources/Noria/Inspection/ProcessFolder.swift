@@ -61,11 +61,19 @@ struct ProcessFolder: Sendable {
                     + " container has another number outside of it)"
             )
         }
+        guard userID != 0 else {
+            return ProcessRefusal("process \(processID) is there, but \(Self.rootGap)")
+        }
         return ProcessRefusal(
             "process \(processID) is there, but /proc hides it from user \(userID) (mount option"
                 + " hidepid): run this as the process's user or as root"
         )
     }
+
+    /// Why root is shown nothing.
+    private static let rootGap =
+        "root may not look at it: it lacks CAP_SYS_PTRACE here (docker run --cap-add SYS_PTRACE), or"
+        + " a security module such as SELinux or AppArmor forbids it"
 
     /// Why files of the process can't be read, and who could.
     func refusal(_ status: [String: String]) -> ProcessRefusal {
@@ -74,6 +82,12 @@ struct ProcessFolder: Sendable {
         }
         let owner = status["Uid"]?.split(whereSeparator: \.isWhitespace).first.map(String.init)
         let name = status["Name"] ?? "?"
+        if userID == 0 {
+            let user = owner.map { " of user \($0)\(userName($0))" } ?? ""
+            return ProcessRefusal(
+                "process \(processID) (\(name))\(user) is there, but \(Self.rootGap)"
+            )
+        }
         if let owner, owner != "\(userID)" {
             return ProcessRefusal(
                 "process \(processID) (\(name)) belongs to user \(owner)\(userName(owner)), and its"
@@ -104,7 +118,19 @@ struct ProcessFolder: Sendable {
         try machine.text(path(name)).split(separator: "\0").map(String.init)
     }
 
-    /// `NAME=VALUE`, or `Name:<tab>value`, a line each.
+    /// The environment as the process began with it; of two values the first counts, as for getenv(3).
+    func variables() throws(Machine.Unseen) -> [String: String] {
+        var variables: [String: String] = [:]
+        for word in try words("environ") {
+            guard let end = word.firstIndex(of: "="), variables[String(word[..<end])] == nil else {
+                continue
+            }
+            variables[String(word[..<end])] = String(word[word.index(after: end)...])
+        }
+        return variables
+    }
+
+    /// `Name:<tab>value`, a line each.
     static func pairs(_ text: String, _ separator: Character) -> [String: String] {
         var pairs: [String: String] = [:]
         for line in text.split(separator: "\n") {

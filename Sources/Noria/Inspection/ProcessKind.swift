@@ -60,7 +60,7 @@ package enum ProcessKind: String, Codable, Sendable {
         }
         let loops = "fd: \(descriptors.loopText)"
         guard descriptors.hasEpoll else {
-            return (.python, "maps, exe: Python; \(loops): no event loop of asyncio's runs")
+            return (.python, "maps, exe: Python; \(loops)")
         }
         if let uvloop = file("/uvloop/") {
             // libuv's wakeup is an eventfd; asyncio's own loop has a pair of sockets for that.
@@ -100,10 +100,12 @@ package enum ProcessKind: String, Codable, Sendable {
         return "exe: \(executable), without a sign of a loop that is known (it may be stripped)"
     }
 
-    /// The threads that are known to run its loop.
+    /// The threads that are known to run its loop; of Python's, those that may, the first one first.
     func loopThreads(_ processID: Int32, _ threads: ProcessThreads) -> [Int32] {
         switch self {
-        case .asyncio, .uvloop, .node: [processID]
+        case .asyncio, .uvloop:
+            [processID] + threads.threads.keys.filter { $0 != processID }.sorted()
+        case .node: [processID]
         case .swiftNIO: threads.numbers(named: "NIO-ELT-")
         case .noria:
             // The first loop is the main thread's, unless the runtime is embedded.

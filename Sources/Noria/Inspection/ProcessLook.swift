@@ -40,7 +40,9 @@ struct ProcessLook: Sendable {
     let sockets: SocketTable
     let laterSockets: SocketTable?
     let throttling: (before: Throttling, after: Throttling)?
-    let snapshot: Result<PublishedSnapshot, Machine.Unseen>?
+    /// At the begin, where it was whole, and at the end.
+    var earlierSnapshot: PublishedSnapshot?
+    var snapshot: Result<PublishedSnapshot, Machine.Unseen>?
     let kind: ProcessKind
     let kindEvidence: String
 
@@ -60,10 +62,7 @@ struct ProcessLook: Sendable {
         self.status = status
         do throws(Machine.Unseen) {
             descriptors = try ProcessDescriptors(folder)
-            environment = ProcessFolder.pairs(
-                try folder.words("environ").joined(separator: "\n"),
-                "="
-            )
+            environment = try folder.variables()
             commandLine = try folder.words("cmdline")
             mapped = try folder.mappedFiles()
             before = try ProcessThreads(folder)
@@ -83,7 +82,11 @@ struct ProcessLook: Sendable {
         sockets = folder.sockets()
         let group = ControlGroups(folder.machine, of: "\(folder.processID)").processorQuota().folder
         let throttled = group.map { Self.throttling(folder.machine, $0) }
-        loopPlaces = Self.sample(folder, loopThreads, sample)
+        let own = status["NSpid"]?.split(whereSeparator: \.isWhitespace).last.flatMap { Int32($0) }
+        earlierSnapshot = descriptors.snapshot.flatMap {
+            try? Self.snapshot(folder, $0, own: own).get()
+        }
+        loopPlaces = Self.sample(folder, loopThreads, kind, sample)
         let later = try? ProcessThreads(folder)
         after = later ?? before
         activity = ThreadActivity(from: before, to: after)
@@ -92,26 +95,32 @@ struct ProcessLook: Sendable {
         }
         laterSockets =
             sockets.closeWait.isDisjoint(with: descriptors.sockets) ? nil : folder.sockets()
-        let own = status["NSpid"]?.split(whereSeparator: \.isWhitespace).last.flatMap { Int32($0) }
         snapshot = descriptors.snapshot.map { Self.snapshot(folder, $0, own: own) }
         guard folder.machine.exists(folder.path("status")) else { throw folder.refusal(status) }
     }
 
-    /// Looks at the loops' threads 20 times.
+    /// Looks at the loops' threads 20 times, at 16 of them.
     private static func sample(
         _ folder: ProcessFolder,
         _ threads: [Int32],
+        _ kind: ProcessKind,
         _ length: Duration
     ) -> LoopPlaces {
-        var places = LoopPlaces()
+        var places: [Int32: LoopPlaces] = [:]
         let begin = MonotonicClock.now
         for step in 1...20 {
-            for thread in threads.prefix(16) { places.look(folder, thread) }
+            for thread in threads.prefix(16) {
+                places[thread, default: LoopPlaces()].look(folder, thread)
+            }
             let due = begin &+ UInt64(length.nanoseconds / 20 * Int64(step))
             let now = MonotonicClock.now
             if now < due { Thread.sleep(nanoseconds: Int64(due - now)) }
         }
-        return places
+        // Any thread of Python's may run the loop: it is one that waits for its events now and then.
+        let isAny = (kind == .asyncio || kind == .uvloop) && threads.count > 1
+        return places.values.reduce(into: LoopPlaces()) { all, one in
+            if !isAny || one.inEpoll > 0 { all.add(one) }
+        }
     }
 
     private static func throttling(_ machine: Machine, _ group: String) -> Throttling {
@@ -134,7 +143,9 @@ struct ProcessLook: Sendable {
         Result { () throws(Machine.Unseen) in
             for _ in 0..<20 {
                 let path = folder.machine.root + folder.path(name)
-                guard let bytes = try? SystemFile.bytes(of: path) else { break }
+                guard
+                    let bytes = try? SystemFile.bytes(ofMemory: PublishedSnapshot.name, at: path)
+                else { break }
                 guard let snapshot = try PublishedSnapshot.read(bytes) else {
                     Thread.sleep(nanoseconds: 1_000_000)
                     continue
@@ -148,8 +159,8 @@ struct ProcessLook: Sendable {
                 return snapshot
             }
             throw Machine.Unseen(
-                reason: "its snapshot (\(folder.path(name))) is not whole: it begins or ends, or"
-                    + " was stopped while it wrote"
+                reason: "its snapshot (\(folder.path(name))) is not whole: it begins or ends,"
+                    + " was stopped while it wrote, or may write no file of that size (ulimit -f)"
             )
         }
     }

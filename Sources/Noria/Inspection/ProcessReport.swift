@@ -61,6 +61,9 @@ package struct ProcessReport: Codable, Sendable {
 
     // MARK: Text
 
+    /// Characters of a line: a snapshot is the word of the process, and may say anything.
+    private static let lineLimit = 2000
+
     /// A row for each finding with its evidence, and below it what to do.
     package var text: String {
         var lines = [
@@ -81,7 +84,9 @@ package struct ProcessReport: Codable, Sendable {
         }
         lines += snapshotLines
         lines.append("\(count(.change)) to change, \(count(.unknown)) unknown")
-        return lines.map { Self.printable($0).trimmedAtEnd + "\n" }.joined()
+        return lines.map { line in
+            String(line.prefix(Self.lineLimit)).printable.trimmedAtEnd + "\n"
+        }.joined()
     }
 
     private func count(_ state: MachineCheck.State) -> Int { rows.count { $0.state == state } }
@@ -93,9 +98,9 @@ package struct ProcessReport: Codable, Sendable {
             "snapshot of \(age.inTime) ago: \(runtime.backend), \(runtime.phase.rawValue),"
                 + " \(runtime.taskCount) tasks, \(runtime.uncaughtErrors)"
         ]
-        for loop in runtime.eventLoops {
+        for loop in runtime.eventLoops.prefix(RuntimeConfiguration.Loops.countLimit) {
             lines.append(
-                "  loop \(loop.index): \(Int((loop.utilization * 100).rounded())) % busy,"
+                "  loop \(loop.index): \((loop.utilization * 100).inWhole) % busy,"
                     + " \(loop.connectionsOpen) connections, turn p99 \(loop.turnLength.p99.inTime),"
                     + " \(loop.stalls) stalls"
             )
@@ -113,15 +118,6 @@ package struct ProcessReport: Codable, Sendable {
             )
         }
         return lines + [""]
-    }
-
-    /// Without the control characters that a stranger's command line may have for a terminal.
-    private static func printable(_ text: String) -> String {
-        String(
-            String.UnicodeScalarView(
-                text.unicodeScalars.map { $0.properties.generalCategory == .control ? "?" : $0 }
-            )
-        )
     }
 }
 

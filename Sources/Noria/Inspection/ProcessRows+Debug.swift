@@ -67,29 +67,18 @@ extension ProcessRow {
     private static func pythonDebug(
         _ look: ProcessLook
     ) -> (finding: String, evidence: String, advice: String)? {
-        var ignoresEnvironment = false
-        var words = look.commandLine.dropFirst()
-        while let word = words.popFirst(), word.hasPrefix("-"), !word.hasPrefix("--") {
-            let letters = word.dropFirst()
-            if letters.hasPrefix("X") {
-                let rest = String(letters.dropFirst())
-                let option = rest.isEmpty ? words.popFirst() ?? "" : rest
-                if ["dev", "tracemalloc", "importtime"].contains(where: option.hasPrefix) {
-                    return ("-X \(option)", "cmdline", "start it without '-X \(option)'")
-                }
-            } else if letters == "W" {
-                _ = words.popFirst()
-            } else if letters.contains("c") || letters.contains("m") {
-                let module = words.first ?? ""
-                if ["pdb", "debugpy", "trace", "cProfile", "profile"].contains(module) {
-                    return ("under \(module)", "cmdline", "start it without '-m \(module)'")
-                }
-                break
-            } else if letters.contains("E") || letters.contains("I") {
-                ignoresEnvironment = true
+        let options = look.pythonOptions
+        for (letter, value) in options {
+            if letter == "X",
+                ["dev", "tracemalloc", "importtime"].contains(where: value.hasPrefix)
+            {
+                return ("-X \(value)", "cmdline", "start it without '-X \(value)'")
+            }
+            if letter == "m", ["pdb", "debugpy", "trace", "cProfile", "profile"].contains(value) {
+                return ("under \(value)", "cmdline", "start it without '-m \(value)'")
             }
         }
-        guard !ignoresEnvironment else { return nil }
+        guard !options.contains(where: { $0.letter == "E" || $0.letter == "I" }) else { return nil }
         for name in ["PYTHONASYNCIODEBUG", "PYTHONDEVMODE", "PYTHONTRACEMALLOC"] {
             if let value = look.environment[name], !value.isEmpty {
                 return (
@@ -109,8 +98,13 @@ extension ProcessRow {
         _ look: ProcessLook
     ) -> (finding: String, evidence: String, advice: String)? {
         let wanted = ["--inspect", "--debug", "--prof", "--trace-", "--watch", "--cpu-prof"]
+        // They say where a warning or an end came from, and cost nothing before; a port opens none.
+        let harmless = [
+            "--trace-warnings", "--trace-uncaught", "--trace-deprecation", "--trace-exit",
+            "--trace-sigint", "--inspect-port", "--debug-port",
+        ]
         if let option = look.nodeOptions.first(where: { option in
-            wanted.contains(where: option.hasPrefix)
+            wanted.contains(where: option.hasPrefix) && !harmless.contains(where: option.hasPrefix)
         }) {
             return (option, "cmdline, environ: NODE_OPTIONS", "start it without '\(option)'")
         }
@@ -165,6 +159,31 @@ extension ProcessRow {
 }
 
 extension ProcessLook {
+    /// Python's options, letter by letter.
+    ///
+    /// `-IX dev` is I, and X with its value; they end where `-c`, `-m` or the program begins.
+    fileprivate var pythonOptions: [(letter: Character, value: String)] {
+        var options: [(letter: Character, value: String)] = []
+        var words = commandLine.dropFirst()
+        while let word = words.popFirst(), word.hasPrefix("-"), word != "-" {
+            if word == "--check-hash-based-pycs" {
+                _ = words.popFirst()
+                continue
+            }
+            var letters = word.dropFirst()
+            while let letter = letters.popFirst(), letter != "-" {
+                guard "WXcm".contains(letter) else {
+                    options.append((letter, ""))
+                    continue
+                }
+                options.append((letter, letters.isEmpty ? words.popFirst() ?? "" : String(letters)))
+                if letter == "c" || letter == "m" { return options }
+                break
+            }
+        }
+        return options
+    }
+
     /// The path of a program that stands where SwiftPM or Cargo build without optimisation.
     fileprivate var debugFolder: String? {
         let parts = executable.split(separator: "/").dropLast()

@@ -101,6 +101,14 @@ extension ProcessRow {
                 "exe: .gopclntab; \(masks)",
                 look.handlerAdvice
             )
+        case .go where look.program.hasGoNotify == nil:
+            return row(
+                .unknown,
+                "Go's runtime catches every signal; whether signal.Notify is in the program can't be"
+                    + " told, since its file has no headers of sections",
+                "exe; \(masks)",
+                "search the code for signal.NotifyContext(ctx, syscall.SIGTERM) and server.Shutdown"
+            )
         case .go:
             return row(
                 .unknown,

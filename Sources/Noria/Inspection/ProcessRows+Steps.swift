@@ -150,20 +150,27 @@ extension ProcessRow {
                 advice: look.snapshotAdvice
             )
         }
-        let stalls = snapshot.eventLoops.reduce(0) { $0 + $1.stalls }
+        func stallCount(_ snapshot: RuntimeSnapshot) -> Int {
+            snapshot.eventLoops.reduce(0) { $0 &+ Int(clamping: $1.stalls) }
+        }
+        let stalls = stallCount(snapshot)
+        // What happened an hour ago is no state of now; a loop that is blocked now was told above.
+        let grown = look.earlierSnapshot.map { stalls &- stallCount($0.snapshot) }
         let longest = snapshot.eventLoops.map(\.turnLength.max).max() ?? 0
         let pools = [snapshot.blocking, snapshot.compute].map { pool in
             "\(pool.name) \(pool.activeCount) of \(pool.threadLimit) busy, \(pool.queueDepth) queued,"
                 + " wait p99 \(pool.wait.p99.inTime)"
         }
         let finding =
-            "\(stalls) stalls, longest turn \(longest.inTime); " + pools.joined(separator: "; ")
+            "\(stalls) stalls since its begin"
+            + (grown.map { ", \($0) of them in this look" } ?? "")
+            + ", longest turn \(longest.inTime); " + pools.joined(separator: "; ")
         return ProcessRow(
             "executors",
-            stalls > 0 ? .change : .ok,
+            stalls == 0 || grown == 0 ? .ok : grown == nil ? .unknown : .change,
             finding,
             evidence: look.snapshotEvidence,
-            value: (Int(clamping: stalls), "stalls"),
+            value: (stalls, "stalls"),
             advice: stalls > 0
                 ? "the log names the stack of each stall over 1 s: move that call to"
                     + " runtime.blocking.run or runtime.compute.run" : nil
@@ -177,9 +184,10 @@ extension ProcessRow {
     ) -> ProcessRow {
         let quota = look.groups.processorQuota().value
         let version = look.program.goVersion?.split(separator: ".").dropFirst().first
-        let isOld = version.flatMap { Int($0.prefix { $0.isNumber }) }.map { $0 < 25 } ?? true
+        let isOld = version.flatMap { Int($0.prefix { $0.isNumber }) }.map { $0 < 25 }
         let variable = look.environment["GOMAXPROCS"]
-        guard let quota, isOld, variable == nil, quota < Double(look.folder.machine.affinityCount)
+        guard let quota, isOld != false, variable == nil,
+            quota < Double(look.folder.machine.affinityCount)
         else {
             return ProcessRow(
                 "executors",
@@ -191,8 +199,10 @@ extension ProcessRow {
         }
         return ProcessRow(
             "executors",
-            .change,
-            "\(threads); Go before 1.25 takes every processor of the machine, not the quota of"
+            isOld == nil ? .unknown : .change,
+            "\(threads); "
+                + (isOld == nil ? "its version of Go can't be told, and " : "")
+                + "Go before 1.25 takes every processor of the machine, not the quota of"
                 + " \(quota)",
             evidence: "exe, environ (no GOMAXPROCS), cgroup",
             value: (look.after.count, "threads"),
@@ -273,11 +283,29 @@ extension ProcessLook {
 
     var snapshotEvidence: String { descriptors.snapshot ?? "fd" }
 
-    /// The options of Node on its command line and in its variable, up to the program's name.
+    /// The options of Node on its command line, up to the program's name, and in its variable; a
+    /// value that is a word of its own is joined to its option.
     var nodeOptions: [String] {
-        commandLine.dropFirst().prefix { $0.hasPrefix("-") }
-            + (environment["NODE_OPTIONS"] ?? "").split(separator: " ").map(String.init)
+        let variable = (environment["NODE_OPTIONS"] ?? "").split(separator: " ").map(String.init)
+        return Self.nodeOptions(commandLine.dropFirst()) + Self.nodeOptions(variable[...])
     }
+
+    private static func nodeOptions(_ words: ArraySlice<String>) -> [String] {
+        var (options, words) = ([String](), words)
+        while let word = words.popFirst(), word.hasPrefix("-"), word != "-", word != "--" {
+            let value = optionsWithValue.contains(word) ? words.popFirst() : nil
+            options.append(value.map { "\(word)=\($0)" } ?? word)
+        }
+        return options
+    }
+
+    private static let optionsWithValue: Set<String> = [
+        "-r", "--require", "--import", "--loader", "--experimental-loader", "-C", "--conditions",
+        "--env-file", "--env-file-if-exists", "-e", "--eval", "-p", "--print", "-pe", "--title",
+        "--input-type", "--unhandled-rejections", "--disable-warning", "--redirect-warnings",
+        "--diagnostic-dir", "--icu-data-dir", "--openssl-config", "--dns-result-order",
+        "--max-http-header-size", "--inspect-port", "--debug-port", "--watch-path",
+    ]
 }
 
 extension ThreadActivity {
@@ -286,6 +314,9 @@ extension ThreadActivity {
 }
 
 extension Double {
+    /// `62`; what is too large for a number, or is none, stays as it is.
+    var inWhole: String { Int(exactly: rounded()).map { "\($0)" } ?? "\(self)" }
+
     /// Seconds, as `1.2 s` or `3.4 ms`.
     var inTime: String {
         self >= 1 ? "\((self * 10).rounded() / 10) s" : "\((self * 10_000).rounded() / 10) ms"

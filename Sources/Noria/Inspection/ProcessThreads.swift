@@ -115,12 +115,21 @@ struct ThreadActivity: Sendable {
 struct LoopPlaces: Sendable {
     /// How often it waited for events, as a loop should.
     var inPoll = 0
+    /// And of these by epoll.
+    var inEpoll = 0
     /// How often it ran or was ready to.
     var running = 0
     /// How often it waited for something else: by the kernel's function.
     var elsewhere: [String: Int] = [:]
 
     var lookCount: Int { inPoll + running + elsewhere.values.reduce(0, +) }
+
+    mutating func add(_ other: Self) {
+        inPoll += other.inPoll
+        inEpoll += other.inEpoll
+        running += other.running
+        elsewhere.merge(other.elsewhere, uniquingKeysWith: +)
+    }
 
     mutating func look(_ folder: ProcessFolder, _ thread: Int32) {
         guard let stat = try? folder.machine.text(folder.path("task/\(thread)/stat")),
@@ -138,6 +147,8 @@ struct LoopPlaces: Sendable {
         // 0: it runs by now, or this kernel does not tell.
         guard !place.isEmpty, place != "0" else { return }
         let isPoll = ["poll", "select", "cqring_wait"].contains { place.contains($0) }
+        // ep_poll, or do_epoll_wait.
+        if place.contains("ep_poll") || place.contains("epoll") { inEpoll += 1 }
         if isPoll { inPoll += 1 } else { elsewhere[place, default: 0] += 1 }
     }
 }

@@ -179,6 +179,9 @@ struct ProcessLimitsTests {
         try hidden.machine.write("root:x:0:0::/:\nann:x:1000:1000::/:\n", to: "/etc/passwd")
         #expect(text(hidden, user: 33).contains("belongs to user 1000 (ann)"))
         #expect(text(hidden, user: 1000).contains("run this as root"))
+        let root = text(hidden, user: 0)
+        #expect(root.contains("of user 1000 (ann)") && root.contains("CAP_SYS_PTRACE"))
+        #expect(!root.contains("run this as"))
     }
 
     @Test("A file that is no ELF, or one that lies, says nothing and ends nothing")

@@ -72,6 +72,16 @@ struct ProcessReportTests {
             ("python3\0-m\0http.server", "A=1", nil),
             ("python3\0a.py", "PYTHONMALLOC=malloc_debug", "PYTHONMALLOC=malloc_debug"),
             ("python3\0-X", "A=1", nil),
+            ("python3\0-W\0ignore\0-X\0dev\0a.py", "A=1", "-X dev"),
+            ("python3\0-Wignore::ImportWarning\0-X\0dev\0a.py", "A=1", "-X dev"),
+            ("python3\0-IX\0dev\0a.py", "A=1", "-X dev"),
+            ("python3\0-Im\0pdb\0a.py", "A=1", "under pdb"),
+            ("python3\0-Im\0shop", "PYTHONDEVMODE=1", nil),
+            ("python3\0-mpdb\0a.py", "A=1", "under pdb"),
+            ("python3\0-c\0pass\0-X\0dev", "A=1", nil),
+            ("python3\0-WIE\0a.py", "PYTHONDEVMODE=1", "PYTHONDEVMODE=1"),
+            ("python3\0-\0-X\0dev", "A=1", nil),
+            ("python3\0a.py", "A=1\nPYTHONDEVMODE=1", nil),
         ]
     )
     func pythonDebug(commandLine: String, variable: String, finding: String?) throws {
@@ -99,6 +109,8 @@ struct ProcessReportTests {
             (["cmdline": "node\0--inspect=9229\0a.js\0"], "--inspect=9229"),
             (["environ": "NODE_OPTIONS=--trace-gc --inspect\0"], "--trace-gc"),
             (["environ": "NODE_ENV=development\0"], "NODE_ENV=development"),
+            (["cmdline": "node\0-r\0./a.js\0--inspect\0b.js\0"], "--inspect"),
+            (["cmdline": "node\0--env-file\0.env\0--prof\0b.js\0"], "--prof"),
         ] {
             let row = try fixture(files).row("debug")
             #expect(row.state == .change)
@@ -106,8 +118,17 @@ struct ProcessReportTests {
         }
         // What stands behind the program's name is the program's.
         #expect(try fixture(["cmdline": "node\0a.js\0--inspect\0"]).row("debug").state == .ok)
-        let quiet = ["environ": "NODE_OPTIONS=--unhandled-rejections=none\0"]
-        #expect(try fixture(quiet).row("exception handler").state == .change)
+        #expect(try fixture(["cmdline": "node\0-r\0--inspect\0a.js\0"]).row("debug").state == .ok)
+        for option in ["warnings", "uncaught", "deprecation", "exit", "sigint"] {
+            let row = try fixture(["cmdline": "node\0--trace-\(option)\0a.js\0"]).row("debug")
+            #expect(row.state == .ok, "\(row)")
+        }
+        for quiet in [
+            ["environ": "NODE_OPTIONS=--unhandled-rejections=none\0"],
+            ["cmdline": "node\0--unhandled-rejections\0none\0a.js\0"],
+        ] {
+            #expect(try fixture(quiet).row("exception handler").state == .change)
+        }
     }
 
     @Test("SwiftNIO and Noria are told by the names of their threads")
@@ -154,12 +175,58 @@ struct ProcessReportTests {
         #expect(try fixture.row("executors").finding.contains("stopped"))
     }
 
+    @Test("Of Python's threads those that wait for events are held to be loops, and no other")
+    func loopInThread() throws {
+        let fixture = try ProcessFixture()
+        // The main thread waits in join() while another one runs the loop.
+        try fixture.thread(77, named: "python3", in: "futex_do_wait")
+        try fixture.thread(78, named: "python3")
+        let row = try fixture.row("executors")
+        #expect(row.state == .unknown)
+        #expect(row.finding.contains("waited for events 20 times and ran 0 times"), "\(row)")
+        // One that waits for a socket, by poll(2), runs no loop of asyncio's.
+        try fixture.thread(78, named: "python3", in: "poll_schedule_timeout")
+        #expect(try fixture.row("executors").state == .unknown)
+        #expect(try fixture.row("executors").finding.contains("runs a loop is not known"))
+    }
+
     @Test("A tracer is seen")
     func tracer() throws {
         let status = ProcessFixture.status(caught: [15], other: "TracerPid:\t4711\n")
         let row = try ProcessFixture(["status": status]).row("debug")
         #expect(row.state == .change)
         #expect(row.finding.contains("4711"))
+    }
+
+    @Test("What a stranger named itself can't steer a terminal, nor fill it")
+    func printable() throws {
+        #expect(
+            "\(ProcessRefusal("a\u{1b}[2Jb\u{202e}c\u{2028}d\u{9b}e\u{7f}é"))"
+                == "a?[2Jb?c?d?e?é"
+        )
+        let long = String(repeating: "x", count: 100_000)
+        let maps = ProcessFixture.maps(["/none/python3.11", "/\(long)/_asyncio.so"])
+        let text = try ProcessFixture(["maps": maps]).report().text
+        #expect(text.contains("x/_asyncio.so") == false)
+        #expect(text.split(separator: "\n").allSatisfy { $0.count <= 2000 })
+    }
+
+    @Test("Go without headers of sections: what can't be told is called so")
+    func strippedGo() throws {
+        let fixture = try ProcessFixture(links: ["exe": ""])
+        // A header, one program header for a note, and the note of Go's linker.
+        var file = [UInt8](repeating: 0, count: 64 + 56 + 20)
+        file.replaceSubrange(0..<6, with: [0x7f, 0x45, 0x4c, 0x46, 2, 1])
+        (file[32], file[54], file[56]) = (64, 56, 1)
+        (file[64], file[64 + 8], file[64 + 32]) = (4, 120, 20)
+        (file[120], file[124], file[128]) = (4, 1, 4)
+        file.replaceSubrange(132..<134, with: "Go".utf8)
+        try fixture.write(String(decoding: file, as: UTF8.self), to: "exe")
+        #expect(try fixture.report().kind == .go)
+        let row = try fixture.row("shutdown")
+        #expect(row.state == .unknown)
+        #expect(row.finding.contains("whether signal.Notify is in the program can't be told"))
+        #expect(try fixture.row("executors").state == .ok)
     }
 
     @Test("The text has a mark for each row, and what to do below")
