@@ -51,17 +51,32 @@ package struct ProcessReport: Codable, Sendable {
     package var isReady: Bool { !rows.contains { $0.state == .change } }
 
     /// The report as JSON, with sorted keys; a key without a value is left out.
+    ///
+    /// JSON need not escape what is above U+007E; a terminal may act on some of it all the same.
     package var json: String {
         get throws {
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-            return String(decoding: try encoder.encode(self), as: UTF8.self) + "\n"
+            let text = String(decoding: try encoder.encode(self), as: UTF8.self) + "\n"
+            var escaped = String.UnicodeScalarView()
+            for scalar in text.unicodeScalars {
+                guard scalar.value > 0x7e, scalar.isSteering else {
+                    escaped.append(scalar)
+                    continue
+                }
+                for unit in String(scalar).utf16 {
+                    // Four digits, behind a one that is left away.
+                    let digits = String(0x10000 + UInt32(unit), radix: 16).dropFirst()
+                    escaped += "\\u\(digits)".unicodeScalars
+                }
+            }
+            return String(escaped)
         }
     }
 
     // MARK: Text
 
-    /// Characters of a line: a snapshot is the word of the process, and may say anything.
+    /// Unicode scalars of a line, since one character may have any number of them: a snapshot is the word of the process, and may say anything.
     private static let lineLimit = 2000
 
     /// A row for each finding with its evidence, and below it what to do.
@@ -85,7 +100,7 @@ package struct ProcessReport: Codable, Sendable {
         lines += snapshotLines
         lines.append("\(count(.change)) to change, \(count(.unknown)) unknown")
         return lines.map { line in
-            String(line.prefix(Self.lineLimit)).printable.trimmedAtEnd + "\n"
+            String(line.unicodeScalars.prefix(Self.lineLimit)).printable.trimmedAtEnd + "\n"
         }.joined()
     }
 
