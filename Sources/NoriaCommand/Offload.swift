@@ -136,7 +136,7 @@ final class Offload: Sendable {
 }
 
 /// What a run of `noria offload` ends with.
-struct OffloadResult: Sendable {
+struct OffloadResult: Decodable, Sendable {
     var limitStart = 0
     var limitEnd = 0
     var limitMax = 0

@@ -104,12 +104,10 @@ package enum Thread {
 
     /// The file that this program is, to be started again; by its name, so that a child bears it.
     package static var programPath: String {
-        var bytes = [CChar](repeating: 0, count: Int(PATH_MAX))
-        let count = readlink("/proc/self/exe", &bytes, bytes.count)
-        let name = bytes.prefix(max(0, count)).map { UInt8(bitPattern: $0) }
-        let path = String(decoding: name, as: UTF8.self)
-        // The file has been replaced, as a deployment does it; the link leads to it still.
-        return access(path, X_OK) == 0 ? path : "/proc/self/exe"
+        let link = "/proc/self/exe"
+        // When the file has been replaced, as a deployment does it, the link leads to it still.
+        guard let path = try? SystemFile.link(at: link) else { return link }
+        return access(path, X_OK) == 0 ? path : link
     }
 
     package static func environment(_ name: String) -> String? {

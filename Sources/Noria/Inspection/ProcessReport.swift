@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import FoundationEssentials
 internal import NoriaSystem
 
 /// What `noria doctor --pid` says of a live process, from /proc alone.
@@ -55,9 +54,7 @@ package struct ProcessReport: Codable, Sendable {
     /// JSON need not escape what is above U+007E; a terminal may act on some of it all the same.
     package var json: String {
         get throws {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-            let text = String(decoding: try encoder.encode(self), as: UTF8.self) + "\n"
+            let text = try reportJSON() + "\n"
             var escaped = String.UnicodeScalarView()
             for scalar in text.unicodeScalars {
                 guard scalar.value > 0x7e, scalar.isSteering else {
@@ -76,7 +73,9 @@ package struct ProcessReport: Codable, Sendable {
 
     // MARK: Text
 
-    /// Unicode scalars of a line, since one character may have any number of them: a snapshot is the word of the process, and may say anything.
+    /// Unicode scalars of a line, since one character may have any number of them.
+    ///
+    /// A snapshot is the word of the process, and may say anything.
     private static let lineLimit = 2000
 
     /// A row for each finding with its evidence, and below it what to do.

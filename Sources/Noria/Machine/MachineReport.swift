@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import FoundationEssentials
 package import NoriaEngine
 
 /// What `noria doctor` says of this machine.
@@ -66,10 +65,6 @@ package struct MachineReport: Codable, Sendable {
 
     /// The report as JSON, with sorted keys; a key without a value is left out.
     package var json: String {
-        get throws {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-            return String(decoding: try encoder.encode(self), as: UTF8.self) + "\n"
-        }
+        get throws { try reportJSON() + "\n" }
     }
 }

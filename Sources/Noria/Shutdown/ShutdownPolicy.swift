@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import FoundationEssentials
 internal import Logging
 internal import NoriaSystem
 public import SystemPackage
@@ -154,10 +153,8 @@ public struct ShutdownReport: Codable, Sendable, CustomStringConvertible {
 
     /// The report as JSON, with sorted keys.
     public func json() -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         // Numbers, words and lists of them: none of it can fail to be written.
-        return (try? encoder.encode(self)).map { String(decoding: $0, as: UTF8.self) } ?? "{}"
+        (try? reportJSON()) ?? "{}"
     }
 
     func write(to path: FilePath?, _ logger: Logger?) {

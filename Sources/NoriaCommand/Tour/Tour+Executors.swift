@@ -15,11 +15,7 @@ extension Tour {
 
     /// Two threads where six are needed: the pool finds that out by the wait that it measures.
     private func blockingCalls() async throws -> Verdict {
-        struct Result: Decodable {
-            let limitStart, limitEnd, refused, completed: Int
-            let waitP50LastMs, loopDelayP99Ms: Double
-        }
-        let (result, _): (Result, TourChild.End) = try await lastWord(
+        let (result, _): (OffloadResult, TourChild.End) = try await lastWord(
             ["offload", "--rate", "30", "--job-ms", "200", "--seconds", "6", "--limit", "2"]
         )
         return Verdict(

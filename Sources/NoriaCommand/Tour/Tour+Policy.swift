@@ -22,27 +22,19 @@ extension Tour {
 
     /// What the doctor has tried is what a server takes.
     private func selfTest() async throws -> Verdict {
-        struct Machine: Decodable {
-            struct Backend: Decodable {
-                let kind: String
-                let isAvailable: Bool
-            }
-            let automatic: String?
-            let backends: [Backend]
-        }
         let doctor = try await TourChild.run(["doctor", "--json"])
         guard let json = doctor.json else {
             throw TourChild.Failure("noria doctor --json: \(doctor.status), and no JSON")
         }
-        let machine = try JSONDecoder().decode(Machine.self, from: Data(json.utf8))
-        let available = machine.backends.filter(\.isAvailable).map(\.kind)
+        let machine = try JSONDecoder().decode(MachineReport.self, from: Data(json.utf8))
+        let available = machine.backends.filter(\.isAvailable).map { "\($0.kind)" }
         var served = ""
         let server = try await TourChild.run(["echo", "--port", "0"]) { child in
             served = try await child.listens().backend
             child.terminate()
         }
         let asked = Thread.environment("NORIA_BACKEND") ?? "automatic"
-        let expected = asked == "automatic" ? machine.automatic : asked
+        let expected = asked == "automatic" ? machine.automatic.map { "\($0)" } : asked
         return Verdict(
             held: served == expected && available.contains(served) && server.exitCode == 0,
             finding: "\(served) serves, where \(asked) was asked for; tried by using them:"

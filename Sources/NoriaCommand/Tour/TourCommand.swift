@@ -13,7 +13,8 @@ struct TourCommand: ParsableCommand {
             Each step starts this program again: real processes, real sockets on loopback, real \
             signals. A ✔ is computed from what the child did, a ✘ says what to do; what is done \
             meanwhile stands on standard error. Nothing is installed, no port is fixed, and no \
-            process is left unless SIGKILL ends the tour itself. Only NORIA_BACKEND and NORIA_DEBUG of the NORIA_* variables reach the children.
+            process is left unless SIGKILL ends the tour itself. Of the NORIA_* variables only \
+            NORIA_BACKEND and NORIA_DEBUG reach the children.
 
               policy       the kernel interface: probed, asserted, with a fallback
               executors    blocking calls and crashing work, off the loop

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import ArgumentParser
-import FoundationEssentials
+import Noria
 
 /// The four steps to production.
 enum TourSection: String, CaseIterable, Codable, ExpressibleByArgument, Sendable {
@@ -40,10 +40,7 @@ struct TourReport: Codable, Sendable {
     private enum CodingKeys: CodingKey { case steps, seconds, held }
 
     var json: String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         // Numbers, words and lists of them: none of it can fail to be written.
-        return ((try? encoder.encode(self)).map { String(decoding: $0, as: UTF8.self) } ?? "{}")
-            + "\n"
+        ((try? reportJSON()) ?? "{}") + "\n"
     }
 }
